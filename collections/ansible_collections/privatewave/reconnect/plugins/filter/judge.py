@@ -1,0 +1,42 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judge as filters for playbooks; the pages of each are the files beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import plain
+
+
+def _judge(
+    evidence: Mapping[str, Any], apply: bool = False, approvals: Sequence[str] = (), level: str = "second"
+) -> dict[str, Any]:
+    try:
+        return judge.judge(plain(evidence), bool(apply), plain(approvals), level)
+    except judge.EvidenceError as error:
+        raise AnsibleFilterError(f"{error}.") from None
+
+
+def _conclude(
+    first: Mapping[str, Any],
+    after: Mapping[str, Any] | None = None,
+    remedies: Sequence[Mapping[str, Any]] = (),
+    level: str = "second",
+) -> dict[str, Any]:
+    return judge.conclude(plain(first), plain(after) if after else None, plain(remedies), level)
+
+
+def _triage(report: Mapping[str, Any] | None, attempts: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    return judge.triage(plain(report or {}), plain(attempts)) or {}
+
+
+class FilterModule:
+    """The filters `judge`, `conclude` and `triage`."""
+
+    def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        """The filters by name."""
+        return {"judge": _judge, "conclude": _conclude, "triage": _triage}

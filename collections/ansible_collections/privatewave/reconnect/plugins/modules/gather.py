@@ -1,0 +1,76 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gather
+short_description: Gather the evidence of a server
+description:
+  - Asks a server for everything it knows of itself (M(privatewave.reconnect.server_info)) and probes the paths to it
+    from the control node and from every vantage point, all at the same time.
+  - A server or a vantage point that can't be reached does not fail the task. It is evidence, with the reason.
+  - What the server should be like comes from the inventory variables C(reconnect_*).
+version_added: 0.1.0
+author:
+  - Reconnect maintainers (@reconnect)
+attributes:
+  action:
+    description: Runs on the control node.
+    support: full
+  check_mode:
+    description: Changes nothing, so it runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+options:
+  account:
+    description: The account the incident is about. Its rows, contacts and attempts are then gathered too.
+    type: str
+  subsets:
+    description: What to ask the server for; everything when not given.
+    type: list
+    elements: str
+    choices: [host, asterisk, database, account]
+  client_report:
+    description: What the user or the device says. It is passed through into the evidence.
+    type: dict
+  watch:
+    description:
+      - What M(privatewave.reconnect.registration_watch) saw, as a probe.
+      - It is passed through into the evidence of the account.
+    type: dict
+  call:
+    description: What M(privatewave.reconnect.call_test) saw, as a probe. It is passed through into the evidence.
+    type: dict
+  vantage_points:
+    description:
+      - Hosts of the inventory to probe from. They need not be among the hosts of the play.
+      - The hosts of the group C(vantage_points) when not given.
+    type: list
+    elements: str
+  deadline:
+    description: The time in seconds after which whatever has not answered is left behind.
+    type: float
+    default: 20
+"""
+
+EXAMPLES = r"""
+- name: Gather
+  privatewave.reconnect.gather:
+    account: "1001"
+  register: gathered
+"""
+
+RETURN = r"""
+evidence:
+  description: The document C(reconnect/evidence/v1), see C(docs/documents.md).
+  returned: always
+  type: dict
+  sample:
+    schema: reconnect/evidence/v1
+    name: pbx22
+    taken_at: "2026-01-31T03:00:00Z"
+    seconds: 0.9
+"""

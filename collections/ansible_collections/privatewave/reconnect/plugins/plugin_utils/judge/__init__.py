@@ -1,0 +1,13 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Evidence in, verdict out: pure functions, no I/O beyond reading the catalogue."""
+
+from __future__ import annotations
+
+from . import rules
+from .catalogue import Cause, catalogue
+from .evidence import EvidenceError
+from .first_level import triage
+from .verdict import conclude, judge
+
+__all__ = ["Cause", "EvidenceError", "catalogue", "conclude", "judge", "rules", "triage"]

@@ -1,0 +1,149 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading an evidence document (docs/documents.md) without ever guessing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+SCHEMA = "reconnect/evidence/v1"
+
+
+class EvidenceError(ValueError):
+    """The document is no evidence; the message is the sentence for a person."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One probe: ``data`` when ``ok``, else ``error`` and ``message``."""
+
+    path: str
+    ok: bool
+    data: Any = None
+    error: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    raw: Mapping[str, Any] | None = None
+
+    @property
+    def why(self) -> str:
+        """Why there is no answer, to be put into a sentence."""
+        return f"{self.error.replace('_', ' ')}: {self.message}" if self.message else self.error.replace("_", " ")
+
+
+def _probe(path: str, raw: object) -> Probe:
+    if not isinstance(raw, Mapping):
+        return Probe(path, False, error="skipped", message="it was not asked")
+    return Probe(
+        path,
+        raw.get("ok") is True,
+        raw.get("data"),
+        str(raw.get("error", "")),
+        str(raw.get("message", "")),
+        float(raw.get("seconds") or 0.0),
+        raw,
+    )
+
+
+@dataclass(frozen=True)
+class Path:
+    """What one vantage saw of the way to the server."""
+
+    vantage: str
+    data: Mapping[str, Any]
+
+    def probes(self, kind: str) -> dict[str, Probe]:
+        """The probes of a kind (``icmp``, ``tcp``, ``tls``, ``sip``, ``path_mtu``) by what they asked."""
+        found = self.data.get(kind)
+        if not isinstance(found, Mapping):
+            return {}
+        return {str(name): _probe(f"paths.{self.vantage}.data.{kind}.{name}", raw) for name, raw in found.items()}
+
+    def dns(self) -> Iterator[tuple[str, str, Probe]]:
+        """(resolver, record type, probe) of every question asked."""
+        for resolver, answers in dict(self.data.get("dns") or {}).items():
+            for kind, raw in dict(answers).items():
+                yield str(resolver), str(kind), _probe(f"paths.{self.vantage}.data.dns.{resolver}.{kind}", raw)
+
+    @property
+    def provisioning(self) -> Probe:
+        """The provisioning service as seen from here."""
+        return _probe(f"paths.{self.vantage}.data.provisioning", self.data.get("provisioning"))
+
+
+class Evidence:
+    """An evidence document."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        """Raises `EvidenceError` when the document is of another schema."""
+        if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
+            raise EvidenceError(f"this is not an evidence document: its schema should be {SCHEMA}")
+        self.document = document
+        self.name = str(document.get("name", ""))
+        self.settings: Mapping[str, Any] = document.get("settings") or {}
+        self.client_report: Mapping[str, Any] = document.get("client_report") or {}
+        self.server = _probe("server", document.get("server"))
+        self.paths = [
+            Path(str(name), raw["data"])
+            for name, raw in dict(document.get("paths") or {}).items()
+            if isinstance(raw, Mapping) and raw.get("ok") is True and isinstance(raw.get("data"), Mapping)
+        ]
+
+    @property
+    def call(self) -> Probe:
+        """The test call, where one was asked for."""
+        return _probe("call", self.document.get("call"))
+
+    def probe(self, subset: str, name: str) -> Probe:
+        """A probe of the server by subset and name."""
+        path = f"{subset}.{name}"
+        raw = dict(self.document.get(subset) or {}).get(name)
+        if raw is None and not self.server.ok:
+            # Never the server's own error: a refused SSH login is not the database's refusal.
+            return Probe(path, False, error="skipped", message="the server's inside could not be seen")
+        return _probe(path, raw)
+
+    def vantage_failures(self) -> dict[str, Probe]:
+        """The vantages from which nothing could be probed."""
+        found = {
+            str(name): _probe(f"paths.{name}", raw) for name, raw in dict(self.document.get("paths") or {}).items()
+        }
+        return {name: probe for name, probe in found.items() if not probe.ok}
+
+    @property
+    def taken_at(self) -> datetime | None:
+        """When the evidence was taken, by the control node's clock."""
+        return time_of(self.document.get("taken_at"))
+
+    # What several rules ask
+
+    def unit(self, setting: str) -> Mapping[str, Any] | None:
+        """The unit that a setting (``asterisk_unit``…) names, or None when units are unknown."""
+        units = self.probe("host", "units")
+        name = str(self.settings.get(setting) or "")
+        found = units.data.get(name) if units.ok and name else None
+        return found if isinstance(found, Mapping) else None
+
+    def listening(self, proto: str, port: int) -> list[Mapping[str, Any]] | None:
+        """Who listens on a port, without those bound to loopback only; None when sockets are unknown."""
+        sockets = self.probe("host", "sockets")
+        if not sockets.ok:
+            return None
+        return [
+            one
+            for one in sockets.data
+            if one.get("proto") == proto
+            and one.get("port") == port
+            and not str(one.get("address", "")).startswith(("127.", "::1"))
+        ]
+
+
+def time_of(value: object) -> datetime | None:
+    """An RFC 3339 time, or None."""
+    try:
+        return datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        return None

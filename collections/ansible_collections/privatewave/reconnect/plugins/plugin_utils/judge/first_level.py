@@ -1,0 +1,95 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What first level makes of an incident (L1.1 to L1.10): close it, mend the account or the client, or hand it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .finding import Say
+
+#: What first level may mend; a cause of any other subject belongs to second level.
+SUBJECTS = ("account", "client")
+#: The outcome of an attempt in the watch that says: it works.
+REGISTERED = "registered"
+
+_CLOSED: dict[str, Any] = {"root_causes": [], "symptoms": [], "plan": [], "escalate_to": None}
+
+Document = dict[str, Any]
+
+
+def triage(report: Mapping[str, Any] | None, attempts: Sequence[Mapping[str, Any]] | None = None) -> Document | None:
+    """The judgement that ends an incident before the server is looked at, or None when it goes on.
+
+    ``report`` is the client report, ``attempts`` what `registration_watch` saw during the forced reconnection.
+    """
+    if (report or {}).get("internet") is False:
+        finding = Say("client.internet", "client", "internet", evidence=(("client_report.internet", False),))
+        return _closed(
+            finding.fails("The device cannot reach the internet.", "device_offline"),
+            "L1.1",
+            outcome="not_an_issue",
+            next_step="Close the incident: the device has no internet connection.",
+            user_message="Your device has no internet connection. Please ask your internet provider to solve it, "
+            "and connect again once other applications reach the internet.",
+        )
+    registered = next((one for one in attempts or () if one.get("outcome") == REGISTERED), None)
+    if registered is None:
+        return None
+    address, transport = registered.get("address") or "an unknown address", registered.get("transport") or ""
+    finding = Say("client.reconnected", "client", "registration", evidence=(("account.watch", dict(registered)),))
+    return _closed(
+        finding.passes(f"The account registered from {address} {transport}".rstrip() + " when it was made to."),
+        "L1.4",
+        outcome="temporary_network_problem",
+        next_step="Close the incident: the account registered during the watch.",
+        user_message="You are connected again: it was a temporary network problem, and it is over.",
+    )
+
+
+def narrowed(judgement: Mapping[str, Any], report: Mapping[str, Any] | None) -> Document:
+    """What `judge` found, as first level acts upon it.
+
+    A fault of the server itself leaves no plan: nothing about an account is changed that could not be proved, least
+    of all while the database is in doubt. What first level cannot mend goes to second level.
+    """
+    verdict: Document = dict(judgement["verdict"])
+    roots = verdict["root_causes"]
+    beyond = [one for one in roots if one["subject"] not in SUBJECTS]
+    theirs = [one for one in roots if one["subject"] in SUBJECTS]
+    plan = [] if beyond else [step for step in verdict["plan"] if step["role"] in SUBJECTS]
+    planned = {step["remedy"] for step in plan}
+    verdict["plan"] = plan
+    if roots and not beyond and all(one["remedy"] in planned for one in theirs):
+        return {**judgement, "verdict": verdict}
+    if beyond:
+        named = " ".join(f"{one['title']} ({one['cause']})." for one in beyond)
+        step = f"Second level mends the server first: {named} Nothing of the account is changed before that."
+    elif theirs:
+        named = " ".join(f"{one['title']} ({one['cause']})." for one in theirs if one["remedy"] not in planned)
+        step = f"A person decides: {named}"
+    elif verdict["outcome"] != "healthy":
+        step = str(verdict["next_step"])
+    else:
+        step = "Account, client configuration and server look right, and the client still cannot connect."
+    error = str((report or {}).get("error_message") or "").strip()
+    verdict.update(
+        outcome="escalate_second_level",
+        next_step=f"{step} The client's exact message: {error[:300]}" if error else step,
+        escalate_to="second level",
+        user_message="We could not solve it at once: our engineers are looking into it now.",
+    )
+    return {**judgement, "verdict": verdict}
+
+
+def handed_on(verdict: Mapping[str, Any]) -> Document:
+    """A verdict that would go to third level, gone to second: first level never skips it."""
+    if verdict["outcome"] != "escalate_third_level":
+        return dict(verdict)
+    return {**verdict, "outcome": "escalate_second_level", "escalate_to": "second level"}
+
+
+def _closed(finding: Any, step: str, **verdict: Any) -> Document:
+    said = {**finding.as_dict(), "runbook_step": step}
+    return {"verdict": {**_CLOSED, **verdict}, "findings": [said], "state": "succeeded"}

@@ -1,0 +1,336 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asterisk: its process, modules, transports, database connection and load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..evidence import Evidence, Probe
+from ..finding import Finding, Say, rule
+
+#: Restarts of the unit within its life that make a loop, when it has not been up for long since.
+LOOP_RESTARTS = 2
+#: Seconds after which a service that was restarted counts as standing.
+STANDING = 120
+#: Share of the open files that may be in use.
+FILES_WARN, FILES_FAIL = 0.8, 0.97
+
+#: What the log's kinds of lines mean for somebody who wants to connect.
+LOG_KINDS = {
+    "bind_failed": "could not bind a port",
+    "transport_failed": "could not start a transport",
+    "module_failed": "could not load a module",
+    "config_error": "found a mistake in its configuration",
+    "odbc_failed": "had trouble with ODBC",
+    "database_lost": "lost its database",
+    "contact_failed": "could not store a contact",
+    "tls_failed": "had trouble with TLS",
+    "files_exhausted": "had no file descriptor left",
+    "registration_failed": "refused registrations",
+}
+
+
+def alive(evidence: Evidence) -> bool:
+    """Whether there is an Asterisk process, whatever it does."""
+    return evidence.probe("asterisk", "process").ok
+
+
+def answers(evidence: Evidence) -> bool:
+    """Whether Asterisk answers on its control socket."""
+    control = evidence.probe("asterisk", "control")
+    return control.ok and bool(control.data.get("answered", True))
+
+
+def crash_loops(evidence: Evidence) -> bool:
+    """Whether systemd starts Asterisk again and again."""
+    unit = evidence.unit("asterisk_unit") or {}
+    restarts = int(unit.get("n_restarts") or 0)
+    if unit.get("result") == "start-limit-hit" or (
+        # One crash is no loop: systemd is about to start it again.
+        unit.get("sub_state") == "auto-restart" and restarts >= LOOP_RESTARTS
+    ):
+        return True
+    uptime = evidence.probe("asterisk", "uptime")
+    standing = uptime.ok and float(uptime.data.get("seconds") or 0) >= STANDING
+    crashes = evidence.probe("asterisk", "crashes")
+    lately = int(crashes.data.get("restarts_last_hour") or 0) if crashes.ok else 0
+    return not standing and min(restarts, lately) >= LOOP_RESTARTS and not answers(evidence)
+
+
+@rule
+def process(evidence: Evidence) -> Iterator[Finding]:
+    """Stopped, hung and crash looping are told apart here."""
+    name = str(evidence.settings.get("asterisk_unit") or "asterisk")
+    found = evidence.probe("asterisk", "process")
+    unit = evidence.unit("asterisk_unit")
+    say = Say(
+        "asterisk.process",
+        "asterisk",
+        name,
+        evidence=(("asterisk.process", found.data), (f"host.units.{name}", unit and unit.get("active_state"))),
+    )
+    if not found.ok and found.error != "missing":
+        yield say.unknown(f"Whether Asterisk runs is not known ({found.why}).")
+        return
+    if crash_loops(evidence):
+        restarts = (unit or {}).get("n_restarts")
+        yield say.fails(
+            f"{name} ends soon after each start; systemd has restarted it {restarts} times.", "asterisk_crash_looping"
+        )
+        return
+    if not found.ok:
+        state = f"{unit.get('active_state')} ({unit.get('result')})" if unit else "in a state that is not known"
+        yield say.fails(f"No Asterisk process runs; {name} is {state}.", "asterisk_stopped")
+        return
+    yield say.passes(f"Asterisk runs as process {found.data.get('pid')}.")
+    control = evidence.probe("asterisk", "control")
+    say = Say("asterisk.control", "asterisk", name, evidence=(("asterisk.control", control.data or control.error),))
+    if answers(evidence):
+        yield say.passes("Asterisk answers on its control socket.")
+    elif control.error == "timed_out":
+        state = {"T": "it is stopped by a signal", "D": "it waits for a device"}.get(
+            str(found.data.get("state")), "it does not say why"
+        )
+        yield say.fails(
+            f"Asterisk lives as process {found.data.get('pid')} but answers nobody within its limit: {state}.",
+            "asterisk_hung",
+        )
+    else:
+        yield say.unknown(f"Asterisk's control socket could not be asked ({control.why}).")
+
+
+@rule
+def version(evidence: Evidence) -> Iterator[Finding]:
+    """Which Asterisk, since when, and how it was asked."""
+    found = evidence.probe("asterisk", "version")
+    if found.ok:
+        yield Say("asterisk.version", "asterisk", "version").passes(f"Asterisk {found.data.get('full')} is installed.")
+        wanted = str(evidence.settings.get("channel_driver") or "")
+        major = found.data.get("major")
+        if wanted == "sip" and isinstance(major, int) and major >= 21:
+            yield Say("asterisk.driver", "asterisk", "chan_sip").fails(
+                f"The inventory expects chan_sip, which Asterisk {major} does not have any more."
+            )
+        elif wanted:
+            yield Say("asterisk.driver", "asterisk", f"chan_{wanted}").passes(f"Its driver is chan_{wanted}.")
+    uptime = evidence.probe("asterisk", "uptime")
+    if uptime.ok:
+        seconds = float(uptime.data.get("seconds") or 0)
+        yield Say("asterisk.uptime", "asterisk", "uptime").passes(f"Asterisk has been up for {seconds:.0f} s.")
+    ami = evidence.probe("asterisk", "ami")
+    if ami.ok:
+        how = "over AMI" if ami.data.get("used") else "over its command line"
+        yield Say("asterisk.ami", "asterisk", "ami").passes(f"Asterisk was asked {how}.")
+
+
+@rule
+def modules(evidence: Evidence) -> Iterator[Finding]:
+    """Every module without which nobody registers."""
+    found = evidence.probe("asterisk", "modules")
+    if not found.ok:
+        yield from _no_answer("asterisk.modules", "asterisk", "modules", found, evidence)
+        return
+    for name, state in sorted(found.data.items()):
+        say = Say("asterisk.module", "asterisk", name, evidence=((f"asterisk.modules.{name}", state),))
+        yield say.either(
+            state == "Running", f"{name} runs.", f"{name} is not running ({state}).", "asterisk_module_missing"
+        )
+
+
+@rule
+def transports(evidence: Evidence) -> Iterator[Finding]:
+    """Every SIP port that clients use is bound, and by Asterisk."""
+    for wanted in evidence.settings.get("sip_transports") or []:
+        transport, port = str(wanted["transport"]), int(wanted["port"])
+        about = f"{transport}:{port}"
+        sockets = evidence.listening("udp" if transport == "udp" else "tcp", port)
+        say = Say("asterisk.transport", "asterisk", about, evidence=(("host.sockets", sockets),))
+        if sockets is None:
+            yield say.unknown(f"Who listens on {about} is not known ({evidence.probe('host', 'sockets').why}).")
+            continue
+        strangers = [one for one in sockets if one.get("process") and one.get("process") != "asterisk"]
+        if strangers:
+            names = ", ".join(sorted({f"{one['process']} (process {one.get('pid')})" for one in strangers}))
+            yield say.fails(f"{names} listens on {about} instead of Asterisk.", "port_taken")
+        elif sockets:
+            yield say.passes(f"Asterisk listens on {about}.")
+        elif alive(evidence) and not crash_loops(evidence):
+            yield say.fails(f"Asterisk runs but nothing listens on {about}.", "transport_not_bound")
+        else:
+            yield say.fails(f"Nothing listens on {about}.")
+    found = evidence.probe("asterisk", "transports")
+    for one in found.data if found.ok else []:
+        yield Say("asterisk.transport.configured", "asterisk", str(one.get("id"))).passes(
+            f"Asterisk has the transport {one.get('id')} ({one.get('transport')} on port {one.get('port')})."
+        )
+
+
+@rule
+def odbc(evidence: Evidence) -> Iterator[Finding]:
+    """Asterisk's own connection to its database."""
+    found = evidence.probe("asterisk", "odbc")
+    wanted = str(evidence.settings.get("odbc_class") or "")
+    if not wanted:
+        return
+    if not found.ok:
+        yield from _no_answer("asterisk.odbc", "asterisk", wanted, found, evidence)
+        return
+    pools = [one for one in found.data if one.get("name") == wanted]
+    say = Say("asterisk.odbc", "asterisk", wanted, evidence=(("asterisk.odbc", found.data),))
+    if not pools:
+        yield say.fails(f"Asterisk has no ODBC class {wanted}.", "odbc_disconnected")
+    for pool in pools:
+        connected = bool(pool.get("connected"))
+        error = f" ({pool['last_error']})" if pool.get("last_error") else ""
+        yield say.either(
+            connected,
+            f"Asterisk's ODBC class {wanted} is connected.",
+            f"Asterisk's ODBC class {wanted} has no live connection{error}.",
+            "odbc_disconnected",
+        )
+
+
+@rule
+def realtime(evidence: Evidence) -> Iterator[Finding]:
+    """Which tables Asterisk reads its accounts from."""
+    found = evidence.probe("asterisk", "realtime")
+    for family, where in sorted(found.data.items()) if found.ok else []:
+        yield Say("asterisk.realtime", "asterisk", family).passes(
+            f"{family} comes from the table {where.get('table')} of {where.get('database')} over {where.get('driver')}."
+        )
+
+
+@rule
+def accounts(evidence: Evidence) -> Iterator[Finding]:
+    """How many accounts Asterisk knows and how many are registered."""
+    for name, key, word in (("endpoints", "available", "available"), ("contacts", "reachable", "reachable")):
+        found = evidence.probe("asterisk", name)
+        say = Say(f"asterisk.{name}", "asterisk", name, evidence=((f"asterisk.{name}", found.data),))
+        if found.ok:
+            yield say.passes(f"Asterisk knows {found.data.get('total')} {name}, {found.data.get(key)} of them {word}.")
+        elif answers(evidence):
+            yield say.unknown(f"How many {name} there are is not known ({found.why}).")
+
+
+@rule
+def load(evidence: Evidence) -> Iterator[Finding]:
+    """Calls, media ports, task processors and file descriptors."""
+    calls = evidence.probe("asterisk", "calls")
+    if calls.ok:
+        yield Say("asterisk.calls", "asterisk", "calls").passes(
+            f"{calls.data.get('calls')} calls are up on {calls.data.get('channels')} channels."
+        )
+    media = evidence.probe("asterisk", "rtp_sockets")
+    if media.ok:
+        first, last = media.data.get("from"), media.data.get("to")
+        room = max(1, int(last or 0) - int(first or 0) + 1)
+        used = 2 * int(media.data["pairs"]) if "pairs" in media.data else int(media.data.get("open") or 0)
+        say = Say("asterisk.rtp", "asterisk", f"{first}-{last}", evidence=(("asterisk.rtp_sockets", media.data),))
+        if used >= room * 0.97:
+            yield say.fails(
+                f"{used} of {room} media ports are taken: no further call finds one.", "rtp_ports_exhausted"
+            )
+        elif used >= room * 0.8:
+            yield say.warns(f"{used} of {room} media ports are taken.")
+        else:
+            yield say.passes(f"{used} of {room} media ports are taken.")
+    tasks = evidence.probe("asterisk", "taskprocessors")
+    if tasks.ok:
+        over = int(tasks.data.get("over_high_water") or 0)
+        say = Say(
+            "asterisk.taskprocessors", "asterisk", "taskprocessors", evidence=(("asterisk.taskprocessors", tasks.data),)
+        )
+        if over:
+            yield say.warns(f"{over} task processors have more queued than their high water mark.")
+        else:
+            yield say.passes(f"None of {tasks.data.get('count')} task processors is behind.")
+    found = evidence.probe("asterisk", "process")
+    if found.ok and found.data.get("open_files_limit"):
+        share = int(found.data.get("open_files") or 0) / int(found.data["open_files_limit"])
+        say = Say("asterisk.files", "asterisk", "files")
+        text = f"Asterisk uses {found.data.get('open_files')} of {found.data['open_files_limit']} file descriptors."
+        if share >= FILES_FAIL:
+            yield say.fails(text, "asterisk_files_exhausted")
+        elif share >= FILES_WARN:
+            yield say.warns(text)
+        else:
+            yield say.passes(text)
+
+
+def lacks_something(evidence: Evidence) -> bool:
+    """Whether Asterisk answers and has a needed module not running, or nothing bound on a port that clients use."""
+    modules = evidence.probe("asterisk", "modules")
+    if not answers(evidence) or not modules.ok:
+        return False
+    if any(state != "Running" for state in modules.data.values()):
+        return True
+    return any(
+        evidence.listening("udp" if one["transport"] == "udp" else "tcp", int(one["port"])) == []
+        for one in evidence.settings.get("sip_transports") or []
+    )
+
+
+@rule
+def log(evidence: Evidence) -> Iterator[Finding]:
+    """What Asterisk itself complains about since its start, by kind."""
+    found = evidence.probe("asterisk", "log")
+    if not found.ok:
+        if found.error != "missing":
+            yield Say("asterisk.log", "asterisk", "log").unknown(f"Asterisk's log could not be read ({found.why}).")
+        return
+    matches = found.data.get("matches") or []
+    # What cannot be bound or loaded for another reason is complained of as a mistake of the configuration as well.
+    other_reasons = any(
+        one.get("kind") in ("bind_failed", "tls_failed") or "could not be started" in str(one.get("text"))
+        for one in matches
+    )
+    for kind, meaning in LOG_KINDS.items():
+        lines = [one for one in matches if one.get("kind") == kind]
+        say = Say(f"asterisk.log.{kind}", "asterisk", kind, evidence=(("asterisk.log.matches", lines[-2:]),))
+        if lines and kind == "config_error" and lacks_something(evidence) and not other_reasons:
+            # A mistake that keeps nobody out is worth a word only.
+            yield say.fails(
+                f"Asterisk {meaning} and lacks a part of itself since, last: {str(lines[-1].get('text', ''))[:200]}",
+                "asterisk_config_invalid",
+            )
+        elif lines:
+            yield say.warns(f"Asterisk logged that it {meaning}, last: {str(lines[-1].get('text', ''))[:200]}")
+        else:
+            yield say.passes(f"Asterisk's log does not say that it {meaning}.")
+
+
+@rule
+def security_log(evidence: Evidence) -> Iterator[Finding]:
+    """Whether the security log is on: without it, an unknown account and a wrong password look the same."""
+    found = evidence.probe("asterisk", "security_log")
+    if found.ok:
+        say = Say(
+            "asterisk.security_log",
+            "asterisk",
+            "security",
+            evidence=(("asterisk.security_log.recent", found.data.get("recent")),),
+        )
+        if found.data.get("enabled"):
+            yield say.passes("The security log is on.")
+        else:
+            yield say.warns("The security log is off: unknown accounts and wrong passwords cannot be told apart.")
+
+
+@rule
+def crashes(evidence: Evidence) -> Iterator[Finding]:
+    """Core files and restarts of the last hour."""
+    found = evidence.probe("asterisk", "crashes")
+    if found.ok:
+        cores = found.data.get("core_files") or []
+        say = Say("asterisk.crashes", "asterisk", "core files", evidence=(("asterisk.crashes", found.data),))
+        if cores:
+            yield say.warns(f"Asterisk has left {len(cores)} core files, last {cores[-1]}.")
+        else:
+            yield say.passes("Asterisk has left no core file.")
+
+
+def _no_answer(code: str, subject: str, about: str, found: Probe, evidence: Evidence) -> Iterator[Finding]:
+    """A question that Asterisk did not answer: unknown, and its silence is a finding of its own rule."""
+    why = found.why if answers(evidence) else "Asterisk does not answer"
+    yield Say(code, subject, about).unknown(f"Not known: {why}.")

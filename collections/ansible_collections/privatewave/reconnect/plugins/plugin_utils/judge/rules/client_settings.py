@@ -1,0 +1,145 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The client's own configuration (L1.6): what it reports, field by field, against what it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ..evidence import Evidence, time_of
+from ..finding import Finding, Say, rule
+
+#: A client's clock that is wrong by more than this many seconds takes good certificates for expired ones.
+CLOCK_FAIL = 86400.0
+CLOCK_WARN = 300.0
+#: What no server of ours speaks any more.
+OLD_TLS = ("sslv3", "ssl3", "tlsv1", "tlsv1.0", "tls1.0", "tlsv1.1", "tls1.1")
+
+
+@rule
+def settings(evidence: Evidence) -> Iterator[Finding]:
+    """Every setting that the client reports and that decides whether it can register."""
+    reported = evidence.client_report.get("settings")
+    if not isinstance(reported, Mapping):
+        return
+    said = {str(name).lower(): value for name, value in reported.items() if value is not None}
+    wanted = evidence.settings
+    domain = _name(wanted.get("sip_domain"))
+    transports = {str(one["transport"]): int(one["port"]) for one in wanted.get("sip_transports") or []}
+    if domain:
+        places = {domain, *map(_name, wanted.get("addresses") or [])}
+        yield from _compare(said, "address", places, domain, "client_wrong_address", _name)
+        yield from _compare(said, "domain", {domain}, domain, "client_wrong_domain", _name)
+    if transports:
+        names = set(transports)
+        yield from _compare(said, "transport", names, " or ".join(sorted(names)), "client_wrong_transport", _name)
+        used = _name(said.get("transport"))
+        ports = {str(transports[used])} if used in transports else {str(port) for port in transports.values()}
+        yield from _compare(said, "port", ports, " or ".join(sorted(ports)), "client_wrong_port", _name)
+    if account := _account(evidence):
+        yield from _compare(said, "username", {account}, account, "client_wrong_username", str)
+    yield from _compare(said, "tls_version", None, "TLS 1.2 or newer", "client_tls_profile_old", _name)
+    yield from _keep_alive(evidence, said)
+    yield from _clock(evidence, said)
+
+
+def _compare(
+    said: Mapping[str, Any], field: str, right: set[str] | None, wanted: str, cause: str, form: Any
+) -> Iterator[Finding]:
+    """A field that the client reports; ``right`` None stands for every version of TLS that is not old."""
+    if field not in said:
+        return
+    value = form(said[field])
+    good = value.replace(" ", "") not in OLD_TLS if right is None else value in right
+    say = Say(f"client.{field}", "client", value[:80], evidence=((f"client_report.settings.{field}", value[:200]),))
+    yield say.either(
+        good,
+        f"The client's {field} is {value[:80]!r}.",
+        f"The client's {field} is {value[:80]!r}, not {wanted}.",
+        cause,
+    )
+
+
+def _keep_alive(evidence: Evidence, said: Mapping[str, Any]) -> Iterator[Finding]:
+    if not isinstance(said.get("keep_alive"), bool):
+        return
+    say = Say("client.keep_alive", "client", "keep-alive", evidence=(("client_report.settings", said["keep_alive"]),))
+    if said["keep_alive"]:
+        yield say.passes("The client's keep-alive is on.")
+    elif _lost(evidence):
+        # Off alone keeps nobody from registering; together with lost connections it is what loses them.
+        yield say.fails("The client's keep-alive is off, and its connections get lost.", "client_keepalive_off")
+    else:
+        yield say.warns("The client's keep-alive is off.", "client_keepalive_off")
+
+
+def _lost(evidence: Evidence) -> bool:
+    found = evidence.probe("account", "sessions")
+    account = found.data.get("account") if found.ok and isinstance(found.data, Mapping) else None
+    entries = (account or {}).get("entries") or []
+    return bool(entries) and entries[0].get("event") == "DISCONNECT" and entries[0].get("details") == "NETWORK_ERROR"
+
+
+def _clock(evidence: Evidence, said: Mapping[str, Any]) -> Iterator[Finding]:
+    clock, taken = time_of(said.get("clock")), evidence.taken_at
+    if "clock" not in said or taken is None:
+        return
+    say = Say("client.clock", "client", "clock", evidence=(("client_report.settings.clock", str(said["clock"])[:80]),))
+    if clock is None:
+        yield say.unknown("The client's clock is not given as an RFC 3339 time.")
+        return
+    off = abs((clock.replace(tzinfo=clock.tzinfo or UTC) - taken.astimezone(UTC)).total_seconds())
+    text = f"The client's clock is wrong by {off:.0f} s."
+    if off > CLOCK_FAIL:
+        yield say.fails(text, "client_clock_wrong")
+    elif off > CLOCK_WARN:
+        yield say.warns(text, "client_clock_wrong")
+    else:
+        yield say.passes(f"The client's clock is right ({_iso(clock)}).")
+
+
+@rule
+def watched(evidence: Evidence) -> Iterator[Finding]:
+    """What the forced reconnection came to, as `registration_watch` saw it (L1.3)."""
+    found = evidence.probe("account", "watch")
+    if found.error == "skipped" or "account" not in evidence.document:
+        return
+    say = Say("client.watch", "client", "attempts", evidence=(("account.watch", found.data or found.error),))
+    if not found.ok:
+        yield say.unknown(f"The client's attempts could not be watched ({found.why}).")
+        return
+    seen = found.data.get("attempts") or []
+    if not seen:
+        yield say.warns("No attempt of the client was seen: it did not reach the server, or nobody tried.")
+        return
+    last = seen[-1]
+    text = f"The client's last of {len(seen)} attempts ended with {last.get('outcome')}."
+    if last.get("outcome") == "wrong_password" and password_is_right(evidence):
+        yield say.fails(f"{text} The server has the password of the account registry.", "client_wrong_password")
+    else:
+        yield say.passes(text)
+
+
+def password_is_right(evidence: Evidence) -> bool:
+    """Whether the server has the account registry's password, so that a wrong one is the client's."""
+    found = evidence.probe("account", "registry")
+    if not found.ok or not found.data.get("registered"):
+        return False
+    return not any(one.get("cause") for one in found.data.get("findings") or [])
+
+
+def _account(evidence: Evidence) -> str:
+    rows = evidence.probe("account", "rows")
+    endpoint = (rows.data.get("endpoint") if rows.ok else None) or {}
+    # The tables of chan_sip have a number of the row, too.
+    return str(endpoint.get("name") or endpoint.get("id") or "")
+
+
+def _name(value: object) -> str:
+    return str(value or "").strip().rstrip(".").lower()
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

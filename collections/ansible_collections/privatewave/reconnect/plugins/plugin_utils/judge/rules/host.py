@@ -1,0 +1,240 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host: units, disks, memory, clock, interfaces, routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..evidence import Evidence
+from ..finding import Finding, Say, rule
+
+#: Share of a disk or of its inodes in use.
+DISK_WARN, DISK_FAIL = 0.90, 0.995
+#: Bytes below which nothing can be relied on to write, whatever the share.
+DISK_FLOOR = 2 * 1024 * 1024
+#: Seconds that the server's clock may differ from the control node's.
+SKEW_WARN, SKEW_FAIL = 5.0, 60.0
+MEMORY_WARN = 0.05
+
+UNIT_SETTINGS = ("asterisk_unit", "database_unit", "provisioning_unit")
+
+
+@rule
+def entered(evidence: Evidence) -> Iterator[Finding]:
+    """Whether the server could be entered at all."""
+    say = Say("host.ssh", "host", evidence.name, evidence=(("server", evidence.server.error or "ok"),))
+    if evidence.server.ok:
+        yield say.passes("The server could be entered over SSH.")
+    else:
+        yield say.unknown(f"The server's inside could not be seen ({evidence.server.why}).")
+
+
+@rule
+def system(evidence: Evidence) -> Iterator[Finding]:
+    """What it runs."""
+    found = evidence.probe("host", "os")
+    if found.ok:
+        yield Say("host.os", "host", "os").passes(
+            f"{found.data.get('id')} {found.data.get('version')}, Linux {found.data.get('kernel')}."
+        )
+
+
+@rule
+def units(evidence: Evidence) -> Iterator[Finding]:
+    """The units that matter; Asterisk and the database have rules of their own for the cause."""
+    found = evidence.probe("host", "units")
+    if not found.ok:
+        yield Say("host.unit", "host", "units").unknown(f"The state of the units is not known ({found.why}).")
+        return
+    provisioning = str(evidence.settings.get("provisioning_unit") or "")
+    own = {str(evidence.settings.get(setting) or "") for setting in UNIT_SETTINGS}
+    for name, unit in sorted(found.data.items()):
+        if unit.get("load_state") == "not-found" and name not in own:
+            continue
+        say = Say("host.unit", "host", name, evidence=((f"host.units.{name}", unit),))
+        state = f"{unit.get('active_state')} ({unit.get('sub_state')})"
+        if unit.get("active_state") == "active":
+            yield say.passes(f"{name} is {state}.")
+        elif name == provisioning:
+            yield say.fails(f"{name} is {state}: {unit.get('result')}.", "provisioning_down")
+        elif name in own:
+            # The rules of Asterisk and of the database say what it means.
+            yield say.warns(f"{name} is {state}: {unit.get('result')}.")
+        else:
+            yield say.warns(f"{name} is {state}; nobody is kept out by it.")
+    failed = evidence.probe("host", "failed_units")
+    others = [name for name in failed.data if name not in own] if failed.ok else []
+    if failed.ok:
+        say = Say("host.failed_units", "host", "units", evidence=(("host.failed_units", others),))
+        if others:
+            yield say.warns(f"Units that have failed, beside the ones that matter here: {', '.join(others[:8])}.")
+        else:
+            yield say.passes("No other unit has failed.")
+
+
+@rule
+def disks(evidence: Evidence) -> Iterator[Finding]:
+    """Space and inodes where the database, the logs and the spool live."""
+    found = evidence.probe("host", "disks")
+    if not found.ok:
+        yield Say("host.disk", "host", "disks").unknown(f"How full the disks are is not known ({found.why}).")
+        return
+    largest = evidence.probe("host", "largest_files")
+    for disk in found.data:
+        path = str(disk.get("path"))
+        size, available = int(disk.get("size") or 0), int(disk.get("available") or 0)
+        share = 1 - available / size if size else 0.0
+        say = Say("host.disk", "host", path, evidence=(("host.disks", disk), ("host.largest_files", largest.data)))
+        text = f"{path} is {share:.0%} full, {available // 1024**2} MiB are left."
+        if size and (share >= DISK_FAIL or available < min(DISK_FLOOR, size // 20)):
+            yield say.fails(text, "disk_full")
+        elif share >= DISK_WARN:
+            yield say.warns(text)
+        else:
+            yield say.passes(text)
+        inodes, left = int(disk.get("inodes") or 0), int(disk.get("inodes_available") or 0)
+        if inodes:
+            say = Say("host.inodes", "host", path, evidence=(("host.disks", disk),))
+            text = f"{path} has {left} of {inodes} inodes left."
+            yield say.either(left > inodes * 0.002, text, text, "inodes_exhausted")
+        if disk.get("read_only"):
+            say = Say("host.disk.read_only", "host", path, evidence=(("host.disks", disk),))
+            yield say.fails(f"{path} is mounted read-only.")
+
+
+@rule
+def memory(evidence: Evidence) -> Iterator[Finding]:
+    """Memory that is left, and processes that the kernel ended for want of it."""
+    found = evidence.probe("host", "memory")
+    if found.ok and found.data.get("total"):
+        share = int(found.data.get("available") or 0) / int(found.data["total"])
+        say = Say("host.memory", "host", "memory", evidence=(("host.memory", found.data),))
+        text = f"{share:.0%} of the memory is available."
+        yield say.warns(text) if share < MEMORY_WARN else say.passes(text)
+    kernel = evidence.probe("host", "kernel_log")
+    if kernel.ok:
+        lines = kernel.data.get("oom") or []
+        say = Say("host.oom", "host", "kernel", evidence=(("host.kernel_log.oom", lines[-3:]),))
+        if lines:
+            yield say.warns(f"The kernel ended processes for want of memory, last: {str(lines[-1])[:200]}")
+        else:
+            yield say.passes("The kernel has not ended a process for want of memory.")
+        if kernel.data.get("conntrack_full"):
+            yield Say("host.conntrack", "host", "kernel").warns("The kernel's connection table was full.")
+
+
+@rule
+def load(evidence: Evidence) -> Iterator[Finding]:
+    """How busy it is; being busy keeps nobody out by itself."""
+    found = evidence.probe("host", "load")
+    if found.ok:
+        cpus = max(1, int(found.data.get("cpus") or 1))
+        one = float(found.data.get("one") or 0)
+        say = Say("host.load", "host", "load", evidence=(("host.load", found.data),))
+        text = f"The load is {one:.1f} on {cpus} processors."
+        yield say.warns(text) if one > 4 * cpus else say.passes(text)
+
+
+@rule
+def clock(evidence: Evidence) -> Iterator[Finding]:
+    """The server's clock against the control node's, taken in the same round."""
+    found = evidence.probe("host", "clock")
+    if not found.ok:
+        yield Say("host.clock", "host", "clock").unknown(f"The server's time is not known ({found.why}).")
+        return
+    taken = evidence.taken_at
+    if taken is None:
+        return
+    # The evidence was taken over a span: within it no skew can be told.
+    span = float(evidence.document.get("seconds") or 0)
+    skew = float(found.data.get("epoch") or 0) - taken.timestamp()
+    skew = skew - span if skew > span else min(skew, 0.0) if skew < 0 else 0.0
+    say = Say("host.clock", "host", "clock", evidence=(("host.clock", found.data),))
+    text = f"The server's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the control node's."
+    if abs(skew) > SKEW_FAIL:
+        yield say.fails(text, "clock_skew")
+    elif abs(skew) > SKEW_WARN:
+        yield say.warns(text)
+    else:
+        yield say.passes("The server's clock agrees with the control node's.")
+
+
+@rule
+def interfaces(evidence: Evidence) -> Iterator[Finding]:
+    """Links and addresses, and the way out."""
+    found = evidence.probe("host", "interfaces")
+    for link in found.data if found.ok else []:
+        name = str(link.get("name"))
+        if name == "lo" or not link.get("addresses"):
+            continue
+        say = Say("host.interface", "host", name, evidence=(("host.interfaces", link),))
+        state = str(link.get("state")).lower()
+        yield say.either(
+            state in ("up", "unknown"),
+            f"{name} is up with {', '.join(map(str, link['addresses']))}.",
+            f"{name} is {state}.",
+        )
+    wanted = [str(address) for address in evidence.settings.get("addresses") or []]
+    if found.ok and wanted:
+        own = {str(address).partition("/")[0] for link in found.data for address in link.get("addresses") or []}
+        for address in wanted:
+            # Behind address translation a server does not know its public address: no failure by itself.
+            say = Say("host.address", "host", address, evidence=(("host.interfaces", sorted(own)),))
+            yield (
+                say.passes(f"The server has the address {address}.")
+                if address in own
+                else say.warns(f"No interface of the server has the address {address}.")
+            )
+    routes = evidence.probe("host", "routes")
+    if routes.ok:
+        default = [
+            one
+            for one in routes.data
+            if one.get("destination") in ("default", "0.0.0.0/0") and one.get("kind", "unicast") == "unicast"
+        ]
+        say = Say("host.default_route", "host", "default", evidence=(("host.routes", routes.data[:20]),))
+        gateway = default[0].get("gateway") if default else None
+        yield say.either(
+            bool(default),
+            f"The default route leads over {gateway}.",
+            "The server has no default route.",
+            "default_route_missing",
+        )
+
+
+@rule
+def tls_files(evidence: Evidence) -> Iterator[Finding]:
+    """The certificate and key on the disk, whatever is being served."""
+    found = evidence.probe("host", "tls_files")
+    path = str(evidence.settings.get("tls_certificate_file") or "")
+    if not path:
+        return
+    if not found.ok:
+        yield Say("tls.files", "network", path).unknown(f"The certificate on the disk could not be read ({found.why}).")
+        return
+    key = found.data.get("key") or {}
+    say = Say(
+        "tls.key",
+        "network",
+        str(key.get("path") or evidence.settings.get("tls_key_file")),
+        evidence=(("host.tls_files.key", key),),
+    )
+    problem = (
+        "cannot be read by Asterisk"
+        if key.get("readable") is False
+        else "is encrypted"
+        if key.get("encrypted")
+        else "does not belong to the certificate"
+        if key.get("matches") is False
+        else ""
+    )
+    if problem:
+        error = f" ({key['error']})" if key.get("error") else ""
+        yield say.fails(f"The certificate's private key {problem}{error}.", "tls_key_unusable")
+    elif key.get("matches") is None:
+        yield say.unknown(
+            f"Whether the key belongs to the certificate is not known ({key.get('error') or 'it was not compared'})."
+        )
+    else:
+        yield say.passes("The private key belongs to the certificate and can be used.")

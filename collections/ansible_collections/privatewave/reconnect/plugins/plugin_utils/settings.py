@@ -1,0 +1,134 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a server should be like: the inventory variables ``reconnect_*`` with their defaults, checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+PREFIX = "reconnect_"
+
+DEFAULTS: dict[str, Any] = {
+    "sip_domain": "",
+    "sip_port": 5061,
+    "sip_transports": ["tls"],
+    # A reserved account that is always there: Asterisk calls a request of an unknown user an attack, and fail2ban
+    # would ban whoever diagnoses too often.
+    "sip_probe_user": "601",
+    "addresses": [],
+    "srv": "",
+    "resolvers": [],
+    "provisioning_url": "",
+    "provisioning_unit": "",
+    "tls_ca_file": "",
+    "tls_certificate_file": "",
+    "tls_key_file": "",
+    "channel_driver": "pjsip",
+    "asterisk_unit": "asterisk.service",
+    "database_unit": "mariadb.service",
+    "database_engine": "mysql",
+    "odbc_dsn": "asterisk",
+    "odbc_class": "asterisk",
+    "rtp_ports": [15000, 18000],
+    "fail2ban_jail": "asterisk",
+    "session_view": "V_SIP_SESSION",
+    # The names of its columns, where they are others than those of PrivateServer.
+    "session_columns": {},
+    # What a site knows of its clients' logs, beside ``judge/signatures.yml`` and of the same shape.
+    "client_signatures": {},
+}
+
+_TRANSPORTS = ("udp", "tcp", "tls")
+_CHOICES = {"channel_driver": ("pjsip", "sip"), "database_engine": ("mysql", "postgresql")}
+_LEGACY_PORT = 5060
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_SRV = re.compile(r"_[A-Za-z0-9-]+\._[A-Za-z0-9-]+")
+
+
+def settings(variables: Mapping[str, Any], template: Callable[[Any], Any] = lambda value: value) -> dict[str, Any]:
+    """The settings of a server from its inventory variables.
+
+    ``template`` resolves a variable's value. Raises `ValueError` with one sentence that names the variable.
+    """
+    found: dict[str, Any] = {}
+    for name, default in DEFAULTS.items():
+        variable = PREFIX + name
+        value = plain(template(variables[variable])) if variable in variables else default
+        found[name] = _checked(variable, value, default) if value is not None else default
+    for name, choices in _CHOICES.items():
+        if found[name] not in choices:
+            raise ValueError(f"{PREFIX}{name} is {found[name]!r}, it must be one of {', '.join(choices)}")
+    if found["srv"] and not _SRV.fullmatch(found["srv"]):
+        raise ValueError(f"{PREFIX}srv is {found['srv']!r}, it must look like _sips._tcp")
+    found["addresses"] = [_address(PREFIX + "addresses", address) for address in found["addresses"]]
+    found["sip_transports"] = [_transport(one, found["sip_port"]) for one in found["sip_transports"]]
+    if len(found["rtp_ports"]) != 2 or not all(isinstance(port, int) for port in found["rtp_ports"]):
+        raise ValueError(f"{PREFIX}rtp_ports must be two ports, the first and the last")
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A copy of plain dicts, lists, strings and numbers: nothing lazy, nothing tagged, nothing ever templated again."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    # Half a surrogate pair, as an escape of a stranger may bring it, could not be written anywhere.
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def _checked(variable: str, value: Any, default: Any) -> Any:
+    if isinstance(default, list):
+        if isinstance(value, str):
+            value = [value] if value else []
+        if not isinstance(value, list):
+            raise ValueError(f"{variable} must be a list")
+        return value
+    if isinstance(default, int):
+        return _port(variable, value)
+    if variable == PREFIX + "client_signatures":
+        # The judge checks each entry and says which one can't be used: the evidence is gathered all the same.
+        if not isinstance(value, dict):
+            raise ValueError(f"{variable} must be signatures by name")
+        return value
+    if isinstance(default, dict):
+        if not isinstance(value, dict) or not all(_COLUMN.fullmatch(str(name)) for name in value.values()):
+            raise ValueError(f"{variable} must be names of columns by what they hold")
+        return value
+    if isinstance(value, (dict, list)):
+        raise ValueError(f"{variable} must be text")
+    return str(value)
+
+
+def _port(variable: str, value: Any) -> int:
+    try:
+        port = int(value)
+    except (TypeError, ValueError):
+        port = 0
+    if not 0 < port < 65536:
+        raise ValueError(f"{variable} is {value!r}, it must be a port")
+    return port
+
+
+def _address(variable: str, value: Any) -> str:
+    try:
+        return str(ipaddress.ip_address(str(value)))
+    except ValueError:
+        raise ValueError(f"{variable} holds {value!r}, it must hold IP addresses") from None
+
+
+def _transport(value: Any, sip_port: int) -> dict[str, Any]:
+    variable = PREFIX + "sip_transports"
+    entry = value if isinstance(value, dict) else {"transport": value}
+    name = str(entry.get("transport", "")).lower()
+    if name not in _TRANSPORTS:
+        raise ValueError(f"{variable} holds {name!r}, it may hold {', '.join(_TRANSPORTS)}")
+    return {"transport": name, "port": _port(variable, entry.get("port", sip_port if name == "tls" else _LEGACY_PORT))}

@@ -1,0 +1,5 @@
+"""`python -m reconnect` is the command `reconnect`."""
+
+from reconnect.cli import main
+
+main()

@@ -1,0 +1,471 @@
+"""The command `reconnect`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.text import Text
+
+from reconnect import (
+    accounts,
+    bundle,
+    client_report,
+    exit_codes,
+    inventory,
+    judging,
+    names,
+    pages,
+    project,
+    reports,
+    resuming,
+    retention,
+    screen,
+    settings,
+    stats,
+    terminal,
+)
+from reconnect.diagnose import Diagnosis, Report
+from reconnect.errors import InputError, ReconnectError
+from reconnect.exit_codes import ExitCode
+from reconnect.progress import Progress
+from reconnect.result import Mode, Outcome, Result, State, json_schema, to_json
+from reconnect.runs import Request, Run, Runs, write_bytes
+from reconnect.text import one_line
+from reconnect.trackers import open_incident
+
+app = typer.Typer(
+    name="reconnect",
+    help="Finds out why people can't register with a server, mends what may be mended, and tells the incident.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+# Typer's own usage error: Typer brings Click along in some releases and depends on it in others.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else there.")]
+
+
+Incident = Annotated[
+    str | None, typer.Option("--incident", metavar="TRACKER:ID", help="The incident to report to: file:PATH or rt:ID.")
+]
+ClientReport = Annotated[
+    Path | None, typer.Option("--client-report", metavar="FILE", help="What the client says: .json, .yml or a log.")
+]
+Apply = Annotated[bool, typer.Option("--apply", help="Mend what may be mended.")]
+Check = Annotated[bool, typer.Option("--check", help="Say what would be mended, in Ansible's check mode.")]
+Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=1, max=86400, help="End the run after this long.")]
+InventorySource = Annotated[
+    Path | None, typer.Option("--inventory", metavar="DIR", help="The inventory; else the one of this site.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show what Ansible prints.")]
+
+
+@app.command("diagnose-server")
+def diagnose_server(
+    context: typer.Context,
+    servers: Annotated[list[str], typer.Argument(metavar="SERVER…", help="Hosts or groups of the inventory.")],
+    account: Annotated[str | None, typer.Option(help="Look at this account, too.")] = None,
+    incident: Incident = None,
+    report: ClientReport = None,
+    apply: Apply = False,
+    check: Check = False,
+    approve: Annotated[
+        list[str] | None, typer.Option(metavar="REMEDY", help="Allow this remedy where it needs a yes; repeatable.")
+    ] = None,
+    call_test: Annotated[
+        bool, typer.Option("--call-test", help="Have the reserved accounts place a real secure call of 10 s, too.")
+    ] = False,
+    timeout: Timeout = 300,
+    inventory_source: InventorySource = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find out why people can't register with a server; with --apply, mend it."""
+    asked = _Asked("diagnose-server.yml", _mode(apply, check), servers, account, incident, report, timeout)
+    asked.approvals, asked.call_test = approve or [], call_test
+    ended = _carry_out(context, asked, inventory_source, verbose)
+    _tell(ended, as_json)
+
+
+@app.command("fix-account-config")
+def fix_account_config(
+    context: typer.Context,
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account that can't connect.")],
+    server: Annotated[str, typer.Option(metavar="SERVER", help="Its server, a host of the inventory.")],
+    incident: Incident = None,
+    report: ClientReport = None,
+    apply: Apply = False,
+    check: Check = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Mend without asking; the same as --apply.")] = False,
+    watch: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, max=600, help="Watch the account's attempts for this long.")
+    ] = 30,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="Where first level ends, go on with second level's diagnosis.")
+    ] = False,
+    timeout: Timeout = 300,
+    inventory_source: InventorySource = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """First level: from "does the device have internet?" to closed, fixed or escalated.
+
+    On a terminal, and with neither --apply nor --check, it shows what it would change and asks once.
+    """
+    mode = _mode(apply or yes, check)
+    asked = _Asked("fix-account-config.yml", mode, [server], account, incident, report, timeout)
+    asked.watch, asked.go_on = watch, go_on
+    ask = _ask if mode == "diagnose" and not as_json and sys.stdin.isatty() else None
+    ended = _carry_out(context, asked, inventory_source, verbose, ask)
+    if ended.superseded:
+        # What the watch had to tell, it told while the plan was made.
+        asked.mode, asked.watch = "apply", 0
+        ended = _carry_out(context, asked, inventory_source, verbose)
+    _tell(ended, as_json)
+
+
+def _ask(run: Run, results: list[Result]) -> bool:
+    """Shows what would be changed and asks once; True when it is to be done."""
+    steps = [step for result in results if result.verdict for step in result.verdict.plan]
+    if not any(step.decision == "planned" for step in steps):
+        return False
+    screen.show(terminal.stdout(), run, results, [])
+    return typer.confirm("Change this?", err=True)
+
+
+@dataclass
+class _Asked:
+    """What a person asked for, not yet checked."""
+
+    playbook: str
+    mode: Mode
+    named: list[str]
+    account: str | None
+    incident: str | None
+    report: Path | None
+    timeout: float
+    approvals: list[str] = field(default_factory=list)
+    watch: int = 0
+    go_on: bool = False
+    call_test: bool = False
+
+
+def _mode(apply: bool, check: bool) -> Mode:
+    if apply and check:
+        raise InputError("--apply and --check exclude each other.")
+    return "apply" if apply else "check" if check else "diagnose"
+
+
+def _carry_out(
+    context: typer.Context,
+    asked: _Asked,
+    inventory_source: Path | None,
+    verbose: bool,
+    superseded: Callable[[Run, list[Result]], bool] | None = None,
+) -> Report:
+    """Checks what was asked before anything is executed, and carries it out."""
+    loaded = settings.load()
+    here = project.find(loaded)
+    named = [names.checked("server", server) for server in asked.named]
+    approvals = [names.checked("remedy", remedy) for remedy in asked.approvals]
+    if asked.account is not None:
+        names.checked("account", asked.account)
+    if asked.incident is not None:
+        open_incident(asked.incident, loaded)
+    said = client_report.read(asked.report) if asked.report is not None else None
+    source = inventory.source_of(inventory_source, loaded, here)
+    found = inventory.load(source, here)
+    if loaded.keep_days is not None:
+        retention.remove_old(Runs(loaded.runs_dir), loaded.keep_days)
+    request = Request(
+        playbook=asked.playbook,
+        mode=asked.mode,
+        named=named,
+        servers=found.servers(named, loaded.servers_group),
+        inventory=str(source),
+        account=asked.account,
+        incident=asked.incident,
+        client_report=said is not None,
+        approvals=approvals,
+        watch=asked.watch,
+        go_on=asked.go_on,
+        call_test=asked.call_test,
+        timeout=asked.timeout,
+        command=list(context.obj),
+    )
+    here.playbook(request.playbook)
+    progress = Progress(terminal.stderr(), verbose)
+    if asked.watch:
+        progress.note(f"Ask the user to reconnect now: the account is watched for up to {asked.watch} s.")
+    diagnosis = Diagnosis(here, loaded, progress)
+    with _signals_cancel(diagnosis):
+        return diagnosis.carry_out(request, said, superseded)
+
+
+def _tell(ended: Report, as_json: bool) -> None:
+    """Shows how a run ended, and ends with its exit code."""
+    if as_json:
+        _print_json([to_json(result) for result in ended.results])
+        for note in ended.notes:
+            terminal.stderr().print(one_line(note, 1000), soft_wrap=True)
+    else:
+        screen.show(terminal.stdout(), ended.run, ended.results, ended.notes)
+    raise typer.Exit(ended.exit_code)
+
+
+@app.command()
+def runs(
+    server: Annotated[str | None, typer.Option(help="Only runs on this server.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only runs for this account.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only runs that ended in this outcome or state.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only runs that began at this time (UTC) or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only runs that began at this time (UTC) or before.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the runs, the newest first."""
+    known = [*get_args(Outcome), *get_args(State)]
+    if outcome is not None and outcome not in known:
+        raise names.unknown("outcome or state", one_line(outcome, 80), known)
+    wanted = retention.Wanted(
+        server, account, outcome, since and since.replace(tzinfo=UTC), until and until.replace(tzinfo=UTC)
+    )
+    chosen = list(retention.chosen(Runs(settings.load().runs_dir), wanted))
+    if as_json:
+        terminal.stdout().write(json.dumps([run.record.model_dump(mode="json") for run in chosen], indent=2))
+    else:
+        screen.show_runs(terminal.stdout(), chosen)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or 'latest'.")],
+    as_json: Json = False,
+) -> None:
+    """Show how a run ended."""
+    found, results = _ended(run)
+    if as_json:
+        _print_json([to_json(result) for result in results])
+    else:
+        screen.show(terminal.stdout(), found, results)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or 'latest'.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown instead of plain text.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a self-contained HTML page instead.")] = None,
+) -> None:
+    """Print the report of a run as the incident gets it, or write it as a page."""
+    found, results = _ended(run)
+    if html is not None:
+        _write(html, pages.page_of(found, results, settings.load()).encode())
+        return
+    write = reports.markdown if markdown else reports.text
+    terminal.stdout().write(write(found.record, results))
+
+
+@app.command("stats")
+def show_stats(as_json: Json = False) -> None:
+    """Count how runs ended and how long they took, by outcome, server and cause."""
+    lines = stats.stats(Runs(settings.load().runs_dir))
+    if as_json:
+        terminal.stdout().write(json.dumps([asdict(line) for line in lines], indent=2))
+    else:
+        stats.show(terminal.stdout(), lines)
+
+
+@app.command("bundle")
+def bundle_of_run(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or 'latest'.")],
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; else NAME.tar.gz here.")] = None,
+) -> None:
+    """Write what third level needs of a run into one archive, secrets taken out."""
+    found, results = _ended(run)
+    made = bundle.bundle_of(found, results, settings.load())
+    _write(output or Path(made.name), made.content)
+
+
+@app.command()
+def outbox(as_json: Json = False) -> None:
+    """Show the reports that have not reached their incident, and the runs that were interrupted."""
+    loaded = settings.load()
+    waiting = resuming.waiting(loaded)
+    if as_json:
+        terminal.stdout().write(json.dumps([run.record.model_dump(mode="json") for run in waiting], indent=2))
+        return
+    for run in waiting:
+        terminal.stdout().print(Text(resuming.told(run)), soft_wrap=True)
+
+
+@app.command()
+def resume(
+    verbose: Verbose = False,
+) -> None:
+    """Go on with runs that were interrupted, and try every report that is pending now."""
+    loaded = settings.load()
+    progress = Progress(terminal.stderr(), verbose)
+    left = resuming.go_on(project.find(loaded), loaded, progress)
+    for run in left:
+        terminal.stdout().print(Text(resuming.told(run)), soft_wrap=True)
+    raise typer.Exit(ExitCode.REPORT_PENDING if left else ExitCode.OK)
+
+
+@app.command()
+def causes(
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="Explain this cause.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the causes that can be found, or explain one."""
+    catalogue = judging.causes(project.find(settings.load()))
+    if code is not None and names.checked("cause", code) not in catalogue:
+        raise names.unknown("cause", code, catalogue)
+    chosen = [catalogue[code]] if code is not None else list(catalogue.values())
+    if as_json:
+        terminal.stdout().write(json.dumps([asdict(cause) for cause in chosen], indent=2))
+    elif code is not None:
+        screen.show_cause(terminal.stdout(), chosen[0])
+    else:
+        screen.show_causes(terminal.stdout(), chosen)
+
+
+@app.command()
+def judge(
+    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE.json", help="An evidence document.")],
+    as_json: Json = False,
+) -> None:
+    """Judge evidence that was saved, without a server."""
+    server, judgement = judging.judge(project.find(settings.load()), evidence)
+    if as_json:
+        terminal.stdout().write(json.dumps(judgement.model_dump(mode="json"), indent=2))
+    else:
+        screen.show_judgement(terminal.stdout(), server, judgement)
+    raise typer.Exit(exit_codes.of_verdict(judgement.verdict))
+
+
+accounts_app = typer.Typer(help="The account registry: the accounts that are wanted.", rich_markup_mode=None)
+app.add_typer(accounts_app, name="accounts")
+
+
+@accounts_app.callback()
+def accounts_group() -> None:
+    """The account registry: the accounts that are wanted."""
+
+
+@accounts_app.command("validate")
+def validate_accounts(
+    inventory_source: Annotated[
+        Path | None, typer.Option("--inventory", metavar="DIR", help="The inventory; else the one of this site.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the whole account registry, and name every mistake with file and line."""
+    loaded = settings.load()
+    here = project.find(loaded)
+    source = inventory.source_of(inventory_source, loaded, here)
+    found = accounts.validate(source, here, loaded.servers_group)
+    if as_json:
+        terminal.stdout().write(json.dumps(asdict(found), indent=2))
+    else:
+        for mistake in found.mistakes:
+            terminal.stderr().print(Text(f"{mistake.where}: {mistake.sentence}"), soft_wrap=True)
+        if not found.mistakes:
+            terminal.stdout().write(f"{found.accounts} accounts of {found.servers} servers, no mistakes.")
+    raise typer.Exit(ExitCode.USAGE if found.mistakes else ExitCode.OK)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the result document."""
+    terminal.stdout().write(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    terminal.stdout().write(importlib.metadata.version("reconnect"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits; every mistake of a person is one sentence on standard error."""
+    terminal.prepare()
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command with `arguments` and gives back its exit code."""
+    try:
+        code = typer.main.get_command(app).main(
+            args=list(arguments), prog_name="reconnect", standalone_mode=False, obj=list(arguments)
+        )
+    except InputError as error:
+        return _failed(error, ExitCode.USAGE)
+    except ReconnectError as error:
+        return _failed(error, ExitCode.DEFECT)
+    except UsageError as error:
+        sentence = one_line(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
+        return _failed(f"{sentence}; see 'reconnect --help'.", ExitCode.USAGE)
+    except (typer.Abort, KeyboardInterrupt):
+        return _failed("Cancelled; nothing was executed.", ExitCode.STOPPED)
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        return _failed(f"This is a defect of Reconnect: {error}", ExitCode.DEFECT)
+    return int(code or 0)
+
+
+def _failed(sentence: object, code: ExitCode) -> int:
+    line = Text.assemble(("reconnect: ", "bold red"), one_line(sentence, 1000))
+    terminal.stderr().print(line, soft_wrap=True)
+    return code
+
+
+@contextmanager
+def _signals_cancel(diagnosis: Diagnosis) -> Iterator[None]:
+    """While it lasts, Ctrl-C, SIGTERM and SIGHUP cancel the run; what follows the cancelling can't be skipped."""
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        again = diagnosis.cancelled.is_set()
+        diagnosis.cancelled.set()
+        still = "Still ending the run and cleaning up; that is bounded and can't be skipped."
+        terminal.write_in_signal_handler(still if again else "Ending the run …")
+
+    before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ended(prefix: str) -> tuple[Run, list[Result]]:
+    found = Runs(settings.load().runs_dir).find(prefix)
+    results = found.results()
+    if not results:
+        raise InputError(f"The run {found.run_id} has no result: it is under way, or it was killed.")
+    return found, results
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise InputError(f"{one_line(path)} can't be written: {error.strerror}.") from None
+    terminal.stderr().print(one_line(f"Written: {path} ({len(content):,} bytes)", 1000), soft_wrap=True)
+
+
+def _print_json(documents: list[dict[str, Any]]) -> None:
+    """One document as an object, several as a list."""
+    terminal.stdout().write(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))

@@ -1,0 +1,123 @@
+"""A run as one self-contained HTML page: no network, no foreign font or script, nothing that runs but its own lines.
+
+Everything that is printed passes `_shown` and Jinja2's autoescape, whatever a template says: what a server, a client or
+a ticket wrote stays text.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from reconnect.changes import changes
+from reconnect.html.view import Detail, cut, page_view
+from reconnect.redaction import Redaction
+from reconnect.result import Result, to_json
+from reconnect.runs import Record
+from reconnect.text import printable
+from reconnect.way import WORDS
+
+#: A page is never larger than this, in bytes: mail and ticket systems take it, and a phone opens it.
+MAX_BYTES = 490_000
+
+#: What is left out of a page that would be too large, step by step.
+_DETAILS = (
+    Detail(),
+    Detail(evidence=False, left_out="the evidence"),
+    Detail(evidence=False, standing=False, passes=False, left_out="the evidence and what passed"),
+    Detail(
+        evidence=False,
+        standing=False,
+        passes=False,
+        well=False,
+        findings=40,
+        left_out="the evidence, what passed, and the details of the servers that are well",
+    ),
+    Detail(
+        evidence=False,
+        standing=False,
+        passes=False,
+        well=False,
+        findings=12,
+        servers=30,
+        rows=150,
+        left_out="the evidence, what passed, and the details of all servers but the first",
+    ),
+    Detail(
+        evidence=False,
+        standing=False,
+        passes=False,
+        well=False,
+        findings=8,
+        servers=5,
+        rows=60,
+        left_out="the evidence, what passed, and the details of all servers but the first",
+    ),
+)
+_TEXT_CHARACTERS = 4_000
+
+
+def page(
+    record: Record,
+    results: Sequence[Result],
+    evidence: Mapping[str, Mapping[str, Any]] | None = None,
+    secrets: Iterable[str] = (),
+    numbers: bool = False,
+) -> str:
+    """The page that tells of a run. `evidence` is the evidence document of each server; `secrets` are texts that may
+    appear nowhere, `numbers` masks telephone numbers. What a large page leaves out, it says."""
+    known = list(secrets)
+    redaction = Redaction([*known, *(str(Markup.escape(secret)) for secret in known)], numbers)
+    clean = [Result.model_validate(redaction.document(to_json(result))) for result in results]
+    remedies = {result.server: [changes(remedy, redaction) for remedy in result.remedies] for result in results}
+    text = ""
+    for detail in _DETAILS:
+        view = page_view(record, clean, remedies, evidence or {}, detail, redaction)
+        text = redaction.known(_environment().get_template("page.html.j2").render(page=view))
+        if len(text.encode()) <= MAX_BYTES:
+            break
+    return text
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reconnect.html"),
+        autoescape=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _own("style.css"), _own("page.js")
+    environment.globals.update(
+        style=Markup(style),
+        script=Markup(script),
+        policy=(
+            f"default-src 'none'; style-src {_hashed(style)}; script-src {_hashed(script)}; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+        words=WORDS,
+    )
+    environment.filters["long"] = lambda text: Markup.escape(printable(str(text)))
+    return environment
+
+
+def _shown(value: object) -> object:
+    """What every printed expression becomes: printable, and of a bearable length."""
+    return value if isinstance(value, Markup) else cut(printable(str(value)), _TEXT_CHARACTERS)
+
+
+def _own(name: str) -> str:
+    return resources.files("reconnect.html").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,373 @@
+"""What the page shows, made ready for its templates: every decision is taken here, none in a template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconnect import story
+from reconnect.changes import Sign
+from reconnect.html import picture
+from reconnect.redaction import MASK, Redaction, is_secret_name
+from reconnect.result import Finding, Result, ending, rfc3339
+from reconnect.runs import Record
+from reconnect.text import one_line
+from reconnect.way import Condition, Station, condition_of, way, worst
+
+_ORDER: tuple[Condition, ...] = ("broken", "affected", "mended", "warned", "unknown", "fine", "unseen")
+_EVIDENCE_CHARACTERS = 60_000
+_STRING_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How much a page tells; a page that would be too large is made again with less."""
+
+    evidence: bool = True
+    passes: bool = True
+    standing: bool = True
+    well: bool = True
+    findings: int = 400
+    servers: int = 1000
+    rows: int = 1000
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
+class FindingView:
+    status: str
+    condition: Condition
+    code: str
+    about: str
+    summary: str
+    cause: str
+    vantage: str
+    step: str
+    proofs: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class StepView:
+    """A step of the timeline; `begin` and `width` are hundredths of the whole."""
+
+    name: str
+    state: str
+    good: bool
+    at: str
+    seconds: str
+    begin: float
+    width: float
+
+
+@dataclass(frozen=True)
+class RemedyView:
+    text: str
+    tone: story.Tone
+    reason: str
+    lines: list[tuple[Sign, str]]
+
+
+@dataclass(frozen=True)
+class ServerView:
+    """One server's part of the page."""
+
+    number: int
+    name: str
+    tone: story.Tone
+    mark: Condition
+    code: str
+    headline: str
+    facts: list[tuple[str, str]]
+    found: list[story.Item]
+    next: list[story.Item]
+    remedies: list[RemedyView]
+    stations: list[Station]
+    lying: picture.Picture
+    standing: picture.Picture | None
+    description: str
+    findings: list[FindingView]
+    unwell: int
+    counts: str
+    passes_left_out: int
+    steps: list[StepView]
+    seconds: str
+    evidence: list[tuple[str, str]]
+    again: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class RowView:
+    """One server's line of the overview of a group; `number` is 0 where the page has no part of its own for it."""
+
+    number: int
+    name: str
+    tone: story.Tone
+    mark: Condition
+    code: str
+    cause: str
+    stations: list[Station]
+
+
+@dataclass(frozen=True)
+class PageView:
+    """The whole page."""
+
+    title: str
+    run_id: str
+    when: str
+    tone: story.Tone
+    mark: Condition
+    headline: str
+    servers: list[ServerView]
+    rows: list[RowView]
+    rows_left_out: int
+    tallies: list[tuple[Condition, str, int]]
+    left_out: str
+    facts: list[tuple[str, str]]
+
+
+def page_view(
+    record: Record,
+    results: Sequence[Result],
+    changed: Mapping[str, Sequence[list[tuple[Sign, str]]]],
+    evidence: Mapping[str, Mapping[str, Any]],
+    detail: Detail,
+    redaction: Redaction,
+) -> PageView:
+    """Everything the page says of a run. `results` are free of secrets already; `changed` has the lines of what each
+    remedy changed, by server."""
+    ways = {result.server: way(result) for result in results}
+    worst_first = sorted(results, key=lambda result: (story.headline(result)[0] == "good", _order(result)))
+    chosen = [result for result in worst_first if detail.well or story.headline(result)[0] != "good"][: detail.servers]
+    numbers = {result.server: number for number, result in enumerate(chosen, 1)}
+    servers = [
+        _server(
+            record,
+            result,
+            ways[result.server],
+            numbers[result.server],
+            changed[result.server],
+            _evidence(evidence.get(result.server, {}), redaction) if detail.evidence else [],
+            detail,
+        )
+        for result in chosen
+    ]
+    rows = [_row(result, ways[result.server], numbers.get(result.server, 0)) for result in worst_first]
+    tone, headline = _headline(results)
+    mark = mark_of(results[0]) if len(results) == 1 else ("broken" if tone == "bad" else "fine")
+    return PageView(
+        title=f"{', '.join(record.request.named)}: {headline}",
+        run_id=record.run_id,
+        when=rfc3339(record.started_at.replace(microsecond=0)),
+        tone=tone,
+        mark=mark,
+        headline=headline,
+        servers=servers,
+        rows=rows[: detail.rows],
+        rows_left_out=max(len(rows) - detail.rows, 0),
+        tallies=_tallies(results),
+        left_out=detail.left_out,
+        facts=_facts(record),
+    )
+
+
+def mark_of(result: Result) -> Condition:
+    """The sign that stands for how a run on a server ended."""
+    tone, _ = story.headline(result)
+    if tone == "good":
+        return "mended" if ending(result).startswith("fixed_") else "fine"
+    return "unknown" if result.state in {"unreachable", "timed_out", "cancelled"} else "broken"
+
+
+def _server(
+    record: Record,
+    result: Result,
+    stations: list[Station],
+    number: int,
+    changed: Sequence[list[tuple[Sign, str]]],
+    evidence: list[tuple[str, str]],
+    detail: Detail,
+) -> ServerView:
+    tone, headline = story.headline(result)
+    code, _, words = headline.partition(": ")
+    told = {section.heading: section.items for section in story.sections(result)}
+    findings = _findings(result, detail)
+    passes = sum(finding.status == "pass" for finding in result.findings)
+    return ServerView(
+        number=number,
+        name=one_line(result.server, 80),
+        tone=tone,
+        mark=mark_of(result),
+        code=code,
+        headline=words[:1].upper() + words[1:],
+        facts=_server_facts(result),
+        found=told.get("Found", []),
+        next=told.get("Next", []),
+        remedies=[
+            RemedyView(item.text, item.tone, one_line(remedy.reason or ""), lines)
+            for item, remedy, lines in zip(told.get("Done", []), result.remedies, changed, strict=True)
+        ],
+        stations=stations,
+        lying=picture.lying(stations),
+        standing=picture.standing(stations) if detail.standing else None,
+        description=picture.description(stations),
+        findings=findings,
+        unwell=sum(finding.status != "pass" for finding in result.findings),
+        counts=story.counts(result.findings),
+        passes_left_out=0 if detail.passes else passes,
+        steps=_steps(result),
+        seconds=_seconds((result.finished_at - result.started_at).total_seconds()),
+        evidence=evidence,
+        again=_again(record, result),
+    )
+
+
+def _findings(result: Result, detail: Detail) -> list[FindingView]:
+    roots = {cause.cause for cause in result.verdict.root_causes} if result.verdict else set()
+    views = []
+    for finding in result.findings:
+        if finding.status == "pass" and not detail.passes:
+            continue
+        views.append(_finding(finding, condition_of(finding, roots), detail))
+    return sorted(views, key=lambda view: _ORDER.index(view.condition))[: detail.findings]
+
+
+def _finding(finding: Finding, condition: Condition, detail: Detail) -> FindingView:
+    proofs = []
+    if detail.evidence or finding.status != "pass":
+        for proof in finding.evidence[:8]:
+            value = MASK if is_secret_name(proof.path) and isinstance(proof.value, str) else proof.value
+            words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            proofs.append((one_line(proof.path, 120), cut(words, 400)))
+    return FindingView(
+        status=finding.status,
+        condition=condition,
+        code=finding.code,
+        about=one_line(finding.about or "", 120),
+        summary=cut(finding.summary, 600),
+        cause=finding.cause or "",
+        vantage=one_line(finding.vantage or "", 60),
+        step=finding.runbook_step or "",
+        proofs=proofs,
+    )
+
+
+def _steps(result: Result) -> list[StepView]:
+    whole = max((result.finished_at - result.started_at).total_seconds(), 0.001)
+    views = []
+    for step in result.timeline[:200]:
+        begin = min(max((step.at - result.started_at).total_seconds(), 0), whole)
+        seconds = step.seconds or 0.0
+        width = max(min(seconds, whole - begin) / whole, 0.004)
+        views.append(
+            StepView(
+                name=one_line(step.step, 80),
+                state=one_line(step.state, 20),
+                good=step.state in {"ok", "changed", "skipped"},
+                at=_seconds(begin),
+                seconds=_seconds(step.seconds) if step.seconds is not None else "",
+                begin=round(min(begin / whole, 0.996) * 100, 2),
+                width=round(width * 100, 2),
+            )
+        )
+    return views
+
+
+def _evidence(document: Mapping[str, Any], redaction: Redaction) -> list[tuple[str, str]]:
+    """The parts of the evidence as indented JSON, each cut to a bearable length."""
+    parts = []
+    for name, part in document.items():
+        if isinstance(part, dict | list) and part:
+            text = json.dumps(_shortened(redaction.document(part)), indent=1, ensure_ascii=False, default=str)
+            parts.append((one_line(name, 40), cut(text, _EVIDENCE_CHARACTERS)))
+    return parts
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str):
+        return cut(value, _STRING_CHARACTERS)
+    if isinstance(value, dict):
+        return {cut(str(name), 200): _shortened(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    return value
+
+
+def cut(text: str, limit: int) -> str:
+    """`text`, and a note of how long it was where it was longer than `limit` characters."""
+    return text if len(text) <= limit else f"{text[:limit]} … [cut: {len(text):,} characters]"
+
+
+def _again(record: Record, result: Result) -> list[tuple[str, str]]:
+    commands = [("Again", story.command_line(record.request.command))]
+    mending = story.mending_command(record.request.command, result)
+    if mending:
+        commands.append(("Mend", mending))
+    commands.append(("Show", story.command_line(["show", record.run_id])))
+    return commands
+
+
+def _row(result: Result, stations: list[Station], number: int) -> RowView:
+    causes = result.verdict.root_causes if result.verdict else []
+    cause = ", ".join(dict.fromkeys(one_line(cause.title, 80) for cause in causes)) or one_line(
+        result.error_message or "", 120
+    )
+    tone = story.headline(result)[0]
+    return RowView(number, one_line(result.server, 80), tone, mark_of(result), ending(result), cause, stations)
+
+
+def _headline(results: Sequence[Result]) -> tuple[story.Tone, str]:
+    if len(results) == 1:
+        tone, words = story.headline(results[0])
+        words = words.partition(": ")[2]
+        return tone, words[:1].upper() + words[1:]
+    bad = sum(story.headline(result)[0] == "bad" for result in results)
+    mended = sum(ending(result).startswith("fixed_") for result in results)
+    if bad:
+        verb = "needs" if bad == 1 else "need"
+        return "bad", f"{bad} of {len(results)} servers {verb} somebody"
+    if mended:
+        return "good", f"All {len(results)} servers are well, {mended} mended"
+    return "good", f"All {len(results)} servers are well"
+
+
+def _tallies(results: Sequence[Result]) -> list[tuple[Condition, str, int]]:
+    endings = [ending(result) for result in results]
+    marks = {ending(result): mark_of(result) for result in results}
+    counted = [(marks[name], name.replace("_", " "), endings.count(name)) for name in dict.fromkeys(endings)]
+    return sorted(counted, key=lambda tally: (_ORDER.index(tally[0]), -tally[2]))
+
+
+def _order(result: Result) -> int:
+    return _ORDER.index(worst([mark_of(result)]))
+
+
+def _facts(record: Record) -> list[tuple[str, str]]:
+    request = record.request
+    facts = [
+        ("Run", record.run_id),
+        ("Started", rfc3339(record.started_at.replace(microsecond=0))),
+        ("Asked for", {"diagnose": "diagnosis", "check": "diagnosis with a plan", "apply": "mending"}[request.mode]),
+        ("Playbook", one_line(request.playbook, 80)),
+        ("Account", one_line(request.account or "", 80)),
+        ("Incident", one_line(request.incident or "", 120)),
+        ("Approved", ", ".join(one_line(approval, 60) for approval in request.approvals)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _server_facts(result: Result) -> list[tuple[str, str]]:
+    facts = [
+        ("Account", one_line(result.account or "", 80)),
+        ("Incident", one_line(result.incident or "", 120)),
+        ("Started", rfc3339(result.started_at.replace(microsecond=0))),
+        ("Took", _seconds((result.finished_at - result.started_at).total_seconds())),
+        ("Looked at", story.counts(result.findings)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,104 @@
+"""The judge and its catalogue of causes, which live in the collection, for use without Ansible."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import ValidationError
+
+from reconnect.errors import InputError, ReconnectError
+from reconnect.project import Project
+from reconnect.result import Judgement
+from reconnect.text import one_line
+
+MAX_EVIDENCE_BYTES = 64 * 1024 * 1024
+
+_JUDGE = "ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """An entry of the catalogue; `remedy` is the name to approve it by, missing where nothing is ours to mend."""
+
+    name: str
+    title: str
+    sentence: str
+    subject: str
+    runbook_step: str
+    policy: str
+    explains: list[str]
+    remedy: str | None
+    next_step: str
+    user_message: str
+
+
+def causes(project: Project) -> dict[str, Cause]:
+    """All causes by name, in the order of the catalogue."""
+    return {
+        name: Cause(
+            name=name,
+            title=entry.title,
+            sentence=entry.sentence,
+            subject=entry.subject,
+            runbook_step=entry.runbook_step,
+            policy=entry.policy,
+            explains=list(entry.explains),
+            remedy=entry.remedy.name if entry.remedy else None,
+            next_step=entry.next_step,
+            user_message=entry.user_message,
+        )
+        for name, entry in _judge(project).catalogue().items()
+    }
+
+
+def judge(project: Project, path: Path) -> tuple[str, Judgement]:
+    """The server that the evidence in `path` is of, and what judging it gives.
+
+    Raises InputError when the file is no evidence.
+    """
+    evidence = _evidence(path)
+    module = _judge(project)
+    try:
+        judgement = Judgement.model_validate(module.judge(evidence))
+    except module.EvidenceError as error:
+        raise InputError(f"{one_line(path)} can't be judged: {one_line(error)}.") from None
+    except ValidationError as error:
+        raise ReconnectError(f"The judgement is not valid: {one_line(error.errors()[0]['loc'])}.") from None
+    return str(evidence.get("name") or path.stem), judgement
+
+
+def _evidence(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_EVIDENCE_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"The evidence {one_line(path)} can't be read: {error.strerror}.") from None
+    if len(content) > MAX_EVIDENCE_BYTES:
+        raise InputError(f"The evidence {one_line(path)} is larger than {MAX_EVIDENCE_BYTES // 1024**2} MiB.")
+    try:
+        evidence = json.loads(content)
+    except (ValueError, RecursionError):
+        raise InputError(f"The evidence {one_line(path)} is not JSON.") from None
+    if not isinstance(evidence, dict):
+        raise InputError(f"The evidence {one_line(path)} holds no fields.")
+    return evidence
+
+
+def _judge(project: Project) -> ModuleType:
+    folder = str(project.collections)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    package = importlib.import_module("ansible_collections")
+    # Where Ansible's own collections are installed, that package hides ours.
+    if str(project.collections / "ansible_collections") not in package.__path__:
+        package.__path__.append(str(project.collections / "ansible_collections"))
+    try:
+        return importlib.import_module(_JUDGE)
+    except ImportError as error:
+        raise ReconnectError(f"The judge can't be loaded from {folder}: {one_line(error)}.") from None

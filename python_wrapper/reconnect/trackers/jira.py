@@ -1,0 +1,143 @@
+"""An incident in Jira, over its REST API, version 2, which Cloud and Data Center have: `jira:SUP-12`.
+
+As Atlassian documents it: `GET issue/KEY`, `GET|POST issue/KEY/comment`, `GET|POST issue/KEY/transitions`,
+`POST issue/KEY/attachments` as a form with the header `X-Atlassian-Token: no-check`; an error is
+`{"errorMessages": […]}`. A comment's property `sd.public.comment` keeps it from the customer of a service project.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from reconnect.errors import InputError, TrackerError
+from reconnect.settings import Settings
+from reconnect.text import one_line
+from reconnect.trackers.http import Http, base_address, secret
+from reconnect.trackers.incident import MAX_FILE_BYTES, Comment, Incident
+from reconnect.trackers.servicenow import authorization
+
+_NAME = "Jira"
+_KEY = re.compile(r"[A-Z][A-Z0-9_]{1,20}-[0-9]{1,10}")
+_INTERNAL = [{"key": "sd.public.comment", "value": {"internal": True}}]
+
+
+class Jira:
+    """The issue with the key `identifier`."""
+
+    def __init__(self, identifier: str, settings: Settings) -> None:
+        if not _KEY.fullmatch(identifier):
+            raise InputError(
+                f"'jira:{one_line(identifier, 40)}' names no issue: its key, for example SUP-12, is needed."
+            )
+        self._settings = settings.jira
+        self._reference = f"jira:{identifier}"
+        self._path = f"rest/api/2/issue/{identifier}"
+        token = secret(_NAME, self._settings, self._settings.token, self._settings.token_file, "token")
+        self._http = Http(
+            _NAME, self._reference, self._settings, {"Authorization": authorization(self._settings.user, token)}
+        )
+        self._base = base_address(_NAME, self._settings)
+
+    def read(self) -> Incident:
+        """The issue, and where its attachments are."""
+        fields = self._fields()
+        queues = fields.get(self._settings.queue_field)
+        return Incident(
+            self._reference,
+            str(fields.get("summary") or ""),
+            _name(fields.get("status")),
+            _name(queues[0]) if isinstance(queues, list) and queues else None,
+            _name(fields.get("assignee")) or None,
+            {name: _name(value) for name, value in fields.items() if value is not None},
+            {
+                path: str(one.get("filename") or "")
+                for one in fields.get("attachment") or []
+                if isinstance(one, dict) and (path := self._path_of(str(one.get("content") or "")))
+            },
+        )
+
+    def file(self, identifier: str) -> bytes:
+        """The content of an attachment. Cloud would otherwise point to a server of its own for it."""
+        return self._http.raw(
+            "GET", identifier, {200}, headers={"Accept": "*/*"}, query={"redirect": "false"}, limit=MAX_FILE_BYTES
+        )
+
+    def told(self, marker: str) -> bool:
+        """Whether one of the newest comments holds the marker."""
+        query: dict[str, str | int] = {"orderBy": "-created", "maxResults": 100}
+        answer = self._http.ask("GET", f"{self._path}/comment", {200}, query=query, limit=MAX_FILE_BYTES)
+        comments = answer.get("comments") if isinstance(answer, dict) else None
+        if not isinstance(comments, list):
+            raise TrackerError(f"{_NAME}'s answer holds no comments.")
+        return any(marker in str(one.get("body")) for one in comments if isinstance(one, dict))
+
+    def comment(self, comment: Comment) -> None:
+        """Attaches what isn't attached yet, then adds the words, which are shown as they are."""
+        there = (
+            {one.get("filename") for one in self._fields().get("attachment") or [] if isinstance(one, dict)}
+            if comment.attachments
+            else set()
+        )
+        if missing := [one for one in comment.attachments if one.name not in there]:
+            self._http.ask(
+                "POST",
+                f"{self._path}/attachments",
+                {200},
+                headers={"X-Atlassian-Token": "no-check"},
+                upload=missing,
+            )
+        # Nothing of it is markup; a text can't end the block it is in.
+        text = comment.text.replace("{noformat", "{ noformat")
+        body: dict[str, Any] = {"body": f"{{noformat}}\n{text}\n{{noformat}}\n{comment.marker}"}
+        if not comment.to_user:
+            body["properties"] = _INTERNAL
+            if self._settings.internal_role:
+                body["visibility"] = {"type": "role", "value": self._settings.internal_role}
+        self._http.ask("POST", f"{self._path}/comment", {201}, json_body=body)
+
+    def close(self, reason: str, marker: str) -> None:
+        """Takes the transition that closes the issue."""
+        wanted = self._settings.transition_closed
+        answer = self._http.ask("GET", f"{self._path}/transitions", {200})
+        transitions = answer.get("transitions") if isinstance(answer, dict) else None
+        if _name(self._fields().get("status")) == wanted:
+            return
+        for one in transitions or []:
+            if isinstance(one, dict) and wanted in {str(one.get("name")), _name(one.get("to"))}:
+                body = {"transition": {"id": str(one.get("id"))}}
+                self._http.ask("POST", f"{self._path}/transitions", {204}, json_body=body)
+                return
+        raise TrackerError(f"{_NAME} has no transition '{one_line(wanted, 80)}' for {self._reference} as it is now.")
+
+    def move(self, queue: str, marker: str) -> None:
+        """Sets the field that says whose turn it is."""
+        body = {"fields": {self._settings.queue_field: [{"name": queue}]}}
+        self._http.ask("PUT", self._path, {204}, json_body=body)
+
+    def assign(self, owner: str, marker: str) -> None:
+        """Gives the issue to a user: by account id in Cloud, by name in Data Center."""
+        key = "name" if self._settings.user is None else "accountId"
+        self._http.ask("PUT", f"{self._path}/assignee", {204}, json_body={key: owner})
+
+    def _fields(self) -> dict[str, Any]:
+        own = self._settings.fields.model_dump(exclude_none=True).values()
+        names = ["summary", "status", "assignee", "attachment", self._settings.queue_field, *own]
+        answer = self._http.ask("GET", self._path, {200}, query={"fields": ",".join(names)})
+        fields = answer.get("fields") if isinstance(answer, dict) else None
+        if not isinstance(fields, dict):
+            raise TrackerError(f"{_NAME}'s answer about {self._reference} is not an issue.")
+        return fields
+
+    def _path_of(self, url: str) -> str | None:
+        """The path below our address; None for a file that is kept elsewhere."""
+        path = url.removeprefix(self._base)
+        return path if path != url and not urlsplit(path).scheme and not path.startswith("/") else None
+
+
+def _name(value: Any) -> str:
+    """What people call a value: options have a value, states and components a name, users a display name."""
+    if isinstance(value, dict):
+        value = value.get("value") or value.get("name") or value.get("displayName")
+    return "" if value is None else str(value)

@@ -1,0 +1,42 @@
+"""What the end-to-end tests share: the lab and the command, both as a person would call them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trials import tools
+from trials.tools import Ended, Lab
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--record`` keeps the evidence of every case under tests/evidence, ``--every-case`` runs more than a third."""
+    parser.addoption("--record", action="store_true", help="keep the evidence of every case under tests/evidence")
+    parser.addoption("--every-case", action="store_true", help="run all cases of tests/faults, not the fixed third")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes a ``case`` runs for every case that was asked for."""
+    if "case" in metafunc.fixturenames:
+        from trials.cases import cases, representative
+
+        wanted = cases() if metafunc.config.getoption("--every-case") else representative()
+        metafunc.parametrize("case", wanted, ids=[case.id for case in wanted])
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The lab, up."""
+    here = Lab()
+    here("up", limit=900)
+    return here
+
+
+@pytest.fixture
+def reconnect(tmp_path: Path):
+    """Call the command with a state directory of its own; ``--json`` unless told otherwise."""
+
+    def run(*words: str, json_output: bool = True, limit: float = 180) -> Ended:
+        return tools.reconnect(tmp_path, *words, json_output=json_output, limit=limit)
+
+    return run

@@ -1,0 +1,182 @@
+"""First level on real servers: closed, fixed and proved, or handed on, and never changed when in doubt."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._register import register
+from trials.cases import SERVERS
+from trials.tools import INVENTORY, ROOT
+
+from .phone import follows_the_message
+
+ROWS = {
+    "pbx22": "SELECT e.*, a.*, o.* FROM ps_endpoints e LEFT JOIN ps_auths a ON a.id = e.auth "
+    "LEFT JOIN ps_aors o ON o.id = e.aors",
+    "pbx16": "SELECT name, host, type, secret, md5secret, transport, permit, deny, allow, context FROM sippeers",
+}
+
+servers = pytest.mark.parametrize("server", [server for server in SERVERS if server in ROWS])
+
+
+@pytest.fixture
+def fix(reconnect, tmp_path):
+    """Call fix-account-config; what the client reports goes by a file."""
+
+    def run(server: str, account: str, *words: str, report: dict | None = None):
+        if report is not None:
+            (tmp_path / "report.json").write_text(json.dumps(report))
+            words += ("--client-report", str(tmp_path / "report.json"))
+        if "--watch" not in words:
+            words += ("--watch", "0")
+        return reconnect("fix-account-config", account, "--server", server, "--inventory", INVENTORY, *words)
+
+    return run
+
+
+@pytest.fixture
+def broken(lab):
+    """Faults in effect, healed afterwards in the opposite order."""
+
+    @contextlib.contextmanager
+    def make(server: str, *faults: str) -> Iterator[None]:
+        lab.run(server, "rm", "-f", "/var/lib/reconnect/state.json")
+        begun: list[str] = []
+        try:
+            for fault in faults:
+                begun.append(fault)
+                lab("break", fault, "--host", server)
+            yield
+        finally:
+            for fault in reversed(begun):
+                lab("heal", fault, "--host", server)
+
+    return make
+
+
+def rows(lab, server: str) -> str:
+    """Every account as the database has it, without what registering changes."""
+    return lab.run(server, "mysql", "--batch", "asterisk", "-e", ROWS[server])
+
+
+def ending(ended) -> tuple[int, str]:
+    return ended.code, ended.result["verdict"]["outcome"]
+
+
+@servers
+def test_without_internet_it_is_not_an_issue_and_nothing_is_touched(lab, fix, server):
+    ended = fix(server, "601", "--yes", report={"internet": False})
+    assert ending(ended) == (0, "not_an_issue")
+    assert "internet provider" in ended.result["verdict"]["user_message"]
+    assert {step["step"] for step in ended.result["timeline"]} <= {"Does the device have internet", "Name the run"}
+
+
+@servers
+@pytest.mark.parametrize("fault", ["account_missing", "realm_mismatch"])
+def test_an_account_is_fixed_and_the_second_run_changes_nothing(lab, fix, broken, server, fault):
+    from trials.cases import FAULTS, read
+
+    account = read(FAULTS / f"{fault}.yml")["account"]
+    with broken(server, fault):
+        planned = fix(server, account)
+        assert ending(planned) == (10, "fault_found")
+        before = rows(lab, server)
+        checked = fix(server, account, "--check")
+        assert (checked.code, rows(lab, server)) == (10, before)
+        fixed = fix(server, account, "--yes")
+        assert ending(fixed) == (0, "fixed_account"), fixed.result["remedies"]
+        assert [one["state"] for one in fixed.result["remedies"]] == ["done"]
+        after = rows(lab, server)
+        again = fix(server, account, "--yes")
+        assert ending(again) == (10, "escalate_second_level")
+        assert (again.result["remedies"], rows(lab, server)) == ([], after)
+
+
+@servers
+def test_with_the_database_down_nothing_is_changed_and_the_database_is_named(lab, fix, broken, server):
+    with broken(server, "account_missing", "database_stopped"):
+        ended = fix(server, "1005", "--yes")
+        assert ending(ended) == (10, "escalate_second_level")
+        assert "database_stopped" in ended.result["verdict"]["next_step"]
+        assert ended.result["remedies"] == []
+
+
+@servers
+@pytest.mark.parametrize(("fault", "account"), [("acl_denies", "1016"), ("account_disabled", "1021")])
+def test_what_a_person_decides_is_never_fixed(lab, fix, broken, server, fault, account):
+    with broken(server, fault):
+        before = rows(lab, server)
+        ended = fix(server, account, "--yes")
+        assert ending(ended) == (10, "escalate_second_level")
+        assert fault in ended.result["verdict"]["next_step"]
+        assert rows(lab, server) == before
+
+
+@servers
+def test_everything_right_and_still_failing_is_handed_on_with_the_exact_message(lab, fix, server):
+    ended = fix(server, "602", "--yes", report={"internet": True, "error_message": "488 {{ 7*7 }} Not Acceptable"})
+    assert ending(ended) == (10, "escalate_second_level")
+    assert ended.result["verdict"]["next_step"].endswith("488 {{ 7*7 }} Not Acceptable")
+
+
+@servers
+def test_first_level_goes_straight_on_when_it_is_told_to(lab, fix, broken, server):
+    with broken(server, "database_stopped"):
+        ended = fix(server, "602", "--yes", "--continue")
+        assert ending(ended) == (0, "fixed_service"), ended.result["remedies"]
+
+
+@servers
+@pytest.mark.parametrize(("field", "value"), [("port", 5071), ("address", "198.18.20.99"), ("username", "1003")])
+def test_a_client_that_is_set_up_wrongly_fetches_its_configuration_and_registers(
+    lab, fix, broken, server, field, value
+):
+    with broken(server), follows_the_message(lab, "1004"):
+        ended = fix(server, "1004", "--yes", report={"internet": True, "settings": {field: value}})
+    assert ending(ended) == (0, "fixed_client_configuration"), ended.result["remedies"]
+    assert [one["cause"] for one in ended.result["verdict"]["root_causes"]] == [f"client_wrong_{field}"]
+    secrets = json.loads((ROOT / "tests/lab/.state/secrets.yml").read_text())
+    assert secrets["servers"][server]["accounts"]["1004"] not in ended.stdout
+
+
+@servers
+def test_a_client_that_does_not_come_is_not_called_fixed(lab, fix, broken, server):
+    with broken(server):
+        ended = fix(
+            server,
+            "1004",
+            "--check",
+            report={"internet": True, "settings": {"port": 5071}},
+        )
+        assert ending(ended) == (10, "fault_found")
+        documents = lab.run(server, "sh", "-c", "find /srv/provisioning -path '*/1004/*' -newermt '-5 seconds'")
+        assert documents == ""
+
+
+@servers
+def test_a_user_who_connects_during_the_watch_had_a_temporary_problem(lab, fix, server):
+    password = json.loads((ROOT / "tests/lab/.state/secrets.yml").read_text())["servers"][server]["accounts"]["1003"]
+    authorities = (ROOT / "tests/lab/.state/ca.crt").read_text()
+    place = (lab.run(server, "hostname", "-I").split()[0], 5061, "tls")
+    over = threading.Event()
+
+    def reconnect_now() -> None:
+        """Registers again and again, as a user does who was told to."""
+        while not over.wait(0.5):
+            with contextlib.suppress(ProbeError):
+                register("1003", "1003", password, *place, f"{server}.reconnect.test", 60, False, authorities, 8)
+
+    user = threading.Thread(target=reconnect_now)
+    user.start()
+    try:
+        ended = fix(server, "1003", "--watch", "40")
+    finally:
+        over.set()
+        user.join()
+    assert ending(ended) == (0, "temporary_network_problem")
+    assert ended.result["remedies"] == []

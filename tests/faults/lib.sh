@@ -1,0 +1,127 @@
+# Helpers for the scripts of the faults; they run as root on the host that is broken.
+#
+# FAULT     the name of the fault
+# SERVER    the server that is to suffer, pbx22 or pbx16
+# ADDRESS   its IPv4 address; ADDRESS6 its IPv6 address
+
+kept="/opt/lab/kept/$FAULT-$SERVER"
+
+# keep FILE…: remember files as they are, for give_back
+keep() {
+    mkdir -p "$kept"
+    cp --archive --parents "$@" "$kept/"
+}
+
+# give_back: put every kept file back
+give_back() {
+    [ -d "$kept" ] || return 0
+    cp --archive "$kept/." /
+    rm -r "$kept"
+}
+
+# asterisk_cli COMMAND: ask a living Asterisk, at most 3 seconds
+asterisk_cli() {
+    timeout --signal=KILL 3 asterisk -rx "$1"
+}
+
+# lookup: make Asterisk fetch an account from the database
+lookup() {
+    if [ "$SERVER" = pbx22 ]; then
+        asterisk_cli 'realtime load ps_endpoints id 1001'
+    else
+        asterisk_cli 'realtime load sippeers name 1001'
+    fi
+}
+
+# pool_is_dead: Asterisk has no connection to its database
+pool_is_dead() {
+    lookup >/dev/null || true
+    asterisk_cli 'odbc show all' | grep -q 'active connections: 0'
+}
+
+# reconnect_pool: connect Asterisk to its database anew unless it is connected
+reconnect_pool() {
+    if ! asterisk_cli 'odbc show all' | grep -q 'active connections: [1-9]'; then
+        asterisk_cli 'module reload res_odbc.so'
+        lookup >/dev/null
+    fi
+}
+
+# database STATEMENTS: what the database's administrator has to say
+database() {
+    mysql asterisk <<< "$1"
+}
+
+main_pid() {
+    systemctl show --property=MainPID --value "$1"
+}
+
+# listens PORT: something accepts TCP connections on the port
+listens() {
+    ss -Hltn "sport = :$1" | grep -q .
+}
+
+# data_directory: where the database keeps its files: /var/lib/mariadb on newer releases of Debian
+data_directory() {
+    for directory in /var/lib/mariadb /var/lib/mysql; do
+        if [ -d "$directory/mysql" ]; then echo "$directory"; fi
+    done
+}
+
+# change_account NAME STATEMENTS: keep an account's rows as they are, then change them
+change_account() {
+    mkdir -p "$(dirname "$kept")"
+    if [ "$SERVER" = pbx22 ]; then
+        mysqldump --no-create-info --replace --where="id = '$1'" asterisk ps_endpoints ps_auths ps_aors >"$kept.sql"
+    else
+        mysqldump --no-create-info --replace --where="name = '$1'" asterisk sippeers >"$kept.sql"
+    fi
+    database "$2"
+    forget_peer "$1"
+}
+
+# restore_account NAME: the account's rows as they were, without a contact
+restore_account() {
+    if [ -f "$kept.sql" ]; then
+        if [ "$SERVER" = pbx22 ]; then
+            database "DELETE FROM ps_contacts WHERE endpoint = '$1'; DELETE FROM ps_endpoints WHERE id = '$1';
+                DELETE FROM ps_auths WHERE id = '$1'; DELETE FROM ps_aors WHERE id = '$1'"
+        else
+            database "DELETE FROM sippeers WHERE name = '$1'"
+        fi
+        mysql asterisk <"$kept.sql"
+        rm "$kept.sql"
+        forget_peer "$1"
+    fi
+}
+
+# forget_peer NAME: chan_sip reads the account anew
+forget_peer() {
+    if [ "$SERVER" = pbx16 ]; then asterisk_cli "sip prune realtime peer $1"; fi
+}
+
+# knock NAME: one REGISTER as the account without a password, as its client begins, from the server itself
+knock() {
+    python3 - "$1" "$ADDRESS" <<'PYTHON'
+import socket, sys
+
+user, server = sys.argv[1:]
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.settimeout(3)
+    client.connect((server, 5060))
+    own = "%s:%d" % client.getsockname()
+    client.send("\r\n".join((
+        "REGISTER sip:%s SIP/2.0" % server,
+        "Via: SIP/2.0/UDP %s;branch=z9hG4bKknock;rport" % own,
+        "From: <sip:%s@%s>;tag=knock" % (user, server),
+        "To: <sip:%s@%s>" % (user, server),
+        "Call-ID: knock@%s" % own,
+        "CSeq: 1 REGISTER",
+        "Contact: <sip:%s@%s>" % (user, own),
+        "Max-Forwards: 70",
+        "Content-Length: 0",
+        "", "",
+    )).encode())
+    print(client.recv(2048).splitlines()[0].decode())
+PYTHON
+}

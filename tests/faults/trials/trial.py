@@ -1,0 +1,186 @@
+"""One way to run a case, for the table of ``make faults`` and for the end-to-end tests."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import expect
+from .cases import Case
+from .tools import ROOT, Ended, Lab, ToolError, locked, reconnect
+
+sys.path.append(str(ROOT / "collections"))
+
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
+
+EVIDENCE = ROOT / "tests" / "evidence"
+
+
+@dataclass
+class Outcome:
+    """How a case went; plain data."""
+
+    case: str
+    kind: str
+    name: str
+    server: str
+    expected: list[str]
+    must_mend: bool
+    named: list[str] = field(default_factory=list)
+    symptoms: list[str] = field(default_factory=list)
+    right: bool = False
+    wrong: bool = False
+    mended: bool | None = None
+    #: Whether judging the saved evidence again gave the same; None when there was none.
+    same_offline: bool | None = None
+    #: Of the diagnosis, with its mend; the time to break and heal is in `total_seconds`.
+    seconds: float = 0.0
+    total_seconds: float = 0.0
+    misses: list[str] = field(default_factory=list)
+    #: What was found, for whoever looks into a miss.
+    details: str = ""
+
+
+def run(case: Case, workspace: Path, record: bool = False) -> Outcome:
+    """Inject the case, diagnose it, compare, heal it. Never raises for what the product or the lab did wrong."""
+    outcome = Outcome(case.id, case.kind, case.name, case.server, case.causes, case.must_mend)
+    with locked(case.places):
+        began = time.monotonic()
+        try:
+            with broken(case):
+                examine(case, workspace, outcome, record)
+        except ToolError as error:
+            outcome.misses.append(str(error))
+        outcome.total_seconds = round(time.monotonic() - began, 1)
+    return outcome
+
+
+@contextlib.contextmanager
+def broken(case: Case) -> Iterator[None]:
+    """The state of the case is in effect; afterwards its hosts are healthy, booted anew when healing failed."""
+    lab = Lab()
+    # Each case is the first of its hour: the journal of remedies is the guardrails' tests' matter.
+    lab.run(case.server, "rm", "-f", "/var/lib/reconnect/state.json")
+    begun: list[str] = []
+    try:
+        for name in case.breaks:
+            begun.append(name)
+            lab("break", name, "--host", case.server)
+        yield
+    finally:
+        try:
+            for name in reversed(begun):
+                lab("heal", name, "--host", case.server)
+        except ToolError as error:
+            lab("reset", *sorted(case.places))
+            raise ToolError(f"it had to be reset: {error}") from error
+
+
+def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None:
+    """Diagnose and compare, mend what `--apply` may, then what an approval may."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    ended = diagnose(case, workspace)
+    outcome.seconds = round(time.monotonic() - began, 1)
+    result = ended.result
+    verdict = result["verdict"]
+    outcome.named, outcome.symptoms = expect.named(verdict), expect.symptoms(verdict)
+    outcome.right = outcome.named == sorted(case.causes)
+    outcome.wrong = case.kind != "control" and expect.is_wrong(case, outcome.named)
+    evidence = next(workspace.rglob(f"evidence/{case.server}.json"), None)
+    if evidence:
+        again = judge.judge(json.loads(evidence.read_text(encoding="utf-8")), apply=case.kind == "fault")
+        # After a mend the result's findings are the later ones; the case is about the first evidence.
+        outcome.misses += expect.judgement_misses(case, again["verdict"], again["findings"])
+        outcome.same_offline = (outcome.named, outcome.symptoms) == (
+            expect.named(again["verdict"]),
+            expect.symptoms(again["verdict"]),
+        )
+        if not outcome.same_offline:
+            outcome.misses.append(
+                f"judged again from its evidence it names {', '.join(expect.named(again['verdict']))}"
+            )
+        if record:
+            keep(case, evidence)
+    else:
+        outcome.misses.append("no evidence was kept")
+    if case.kind == "fault":
+        outcome.misses += mending_misses(case, ended, outcome)
+        if case.expects.get("mends_approved") and not outcome.misses:
+            approved = diagnose(case, workspace / "approved", "--approve", case.expects["remedy"])
+            outcome.mended = fixed(approved) and done(approved.result) == [case.expects["remedy"]]
+            if not outcome.mended:
+                outcome.misses.append(f"{case.expects['remedy']} was approved and did not mend it")
+    if outcome.misses:
+        outcome.details = told(result)
+
+
+def diagnose(case: Case, workspace: Path, *more: str) -> Ended:
+    """Run the command on the case; nothing is mended but faults."""
+    words = [case.command, case.server]
+    if case.command == "fix-account-config":
+        words = [case.command, case.account, "--server", case.server, "--watch", "0", "--inventory", "inventories/lab"]
+    elif case.account:
+        words += ["--account", case.account]
+    if case.client_report is not None:
+        workspace.mkdir(parents=True, exist_ok=True)
+        report = workspace / "client-report.json"
+        report.write_text(json.dumps(case.client_report), encoding="utf-8")
+        words += ["--client-report", str(report)]
+    if case.kind == "fault":
+        words.append("--apply")
+    return reconnect(workspace, *words, *more)
+
+
+def mending_misses(case: Case, ended: Ended, outcome: Outcome) -> list[str]:
+    """Whether it was mended as it must be, or left alone as it must be."""
+    if case.must_mend:
+        outcome.mended = fixed(ended)
+        return [] if outcome.mended else [f"not mended: {ended.result['verdict']['outcome']}, exit code {ended.code}"]
+    missed = []
+    # An approval that is missing is a guardrail's refusal; what is left to people is a fault that was found.
+    code = case.expects.get("exit_code", 11 if case.expects["remedy"] else 10)
+    if ended.code != code:
+        missed.append(f"the exit code is {ended.code}, not {code}")
+    if done(ended.result):
+        missed.append(f"{', '.join(done(ended.result))} was done")
+    return missed
+
+
+def fixed(ended: Ended) -> bool:
+    """Whether the command says that it mended."""
+    return ended.code == 0 and ended.result["verdict"]["outcome"].startswith("fixed")
+
+
+def done(result: dict[str, Any]) -> list[str]:
+    """The remedies that were carried out."""
+    return [one["remedy"] for one in result["remedies"] if one["state"] == "done"]
+
+
+def keep(case: Case, evidence: Path) -> None:
+    """Keep the evidence of a case for the unit tests of the judge, bounded and redacted as the server gave it."""
+    text = json.dumps(json.loads(evidence.read_text(encoding="utf-8")), separators=(",", ":"), sort_keys=True)
+    # Where this checkout lies is nobody's business.
+    text = text.replace(f"{ROOT}/", "")
+    folder, _, name = case.id.removesuffix(f"-{case.server}").rpartition("/")
+    target = EVIDENCE / folder / f"{name}.{case.server}.json.gz"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Without a time inside, the same evidence is the same file.
+    target.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def told(result: dict[str, Any]) -> str:
+    """What was found, for a case that missed."""
+    lines = [
+        f"{one['status']} {one['code']} {one['vantage']}: {one['summary']}"
+        for one in result["findings"]
+        if one["status"] != "pass"
+    ]
+    return "\n".join([json.dumps(result["verdict"], indent=1), *lines])

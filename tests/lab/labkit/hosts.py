@@ -1,0 +1,65 @@
+"""The hosts and networks of the lab: names, addresses, what they are made of."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Network:
+    """A podman network without a way out; the machine itself is the last address."""
+
+    name: str
+    ipv4: str
+    ipv6: str
+
+    def address(self, number: int) -> str:
+        return f"{self.ipv4}.{number}"
+
+    def address6(self, number: int) -> str:
+        return f"{self.ipv6}::{number}"
+
+    def mac(self, number: int) -> str:
+        """The same at every boot: the other hosts would go on sending to the old one for half a minute."""
+        return "02:00:" + ":".join(f"{int(part):02x}" for part in self.address(number).split("."))
+
+
+CONTROL_NODE = 254
+CUSTOMER = Network("customer", "198.18.10", "2001:2:0:10")
+SERVERS = Network("servers", "198.18.20", "2001:2:0:20")
+NETWORKS = (CUSTOMER, SERVERS)
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host: the recipes its image is made of (later ones win) and its place in each network."""
+
+    name: str
+    recipes: tuple[str, ...]
+    places: dict[Network, int]
+    resolvers: tuple[str, ...] = field(default=("198.18.20.1",))
+
+    @property
+    def address(self) -> str:
+        """The address the control node reaches it at, in the servers' network when it is there."""
+        network = SERVERS if SERVERS in self.places else CUSTOMER
+        return network.address(self.places[network])
+
+    @property
+    def is_pbx(self) -> bool:
+        return "pbx" in self.recipes
+
+    @property
+    def domain_name(self) -> str:
+        return f"{self.name}.reconnect.test"
+
+
+HOSTS = {
+    host.name: host
+    for host in (
+        Host("edge", ("common", "edge"), {CUSTOMER: 1, SERVERS: 1}),
+        Host("pbx22", ("common", "pbx", "pbx22"), {SERVERS: 22}),
+        Host("pbx16", ("common", "pbx", "pbx16"), {SERVERS: 16}),
+        Host("phone", ("common", "phone"), {CUSTOMER: 10}, ("198.18.10.1",)),
+        Host("tracker", ("common", "tracker"), {SERVERS: 5}),
+    )
+}
+PBXS = [host for host in HOSTS.values() if host.is_pbx]

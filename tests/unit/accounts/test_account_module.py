@@ -1,0 +1,283 @@
+"""The module account on tables: found, mended, idempotent, never half, nothing in check mode, no secret told."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.module_utils import _account_journal, _accounts
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account_plan import LEFT_TO_PEOPLE, digest
+from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+
+SECRET = "canary-4711-secret"
+WANTED = {
+    "username": "1001",
+    "password": SECRET,
+    "enabled": True,
+    "security_model": "end_to_site",
+    "keep_alive": True,
+    "transport": "tls",
+    "context": "internal",
+    "codecs": ["ulaw", "alaw"],
+    "max_contacts": 1,
+    "acl": [],
+}
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """Call the module's work: ``work(driver, accounts…)``; nothing it returns may show the secret."""
+    monkeypatch.setattr(_accounts._control, "command", lambda line, limit=0: line)
+
+    def call(driver, *accounts, state="present", check=False):
+        settings = {"channel_driver": driver, "sip_domain": "pbx.test"}
+        made = _accounts.Accounts(settings, "auto", check, str(tmp_path / "journal" / "accounts"))
+        with made.journal.held():
+            recovered = made.recover()
+            told = made.apply(list(accounts), state, LEFT_TO_PEOPLE)
+        assert SECRET not in json.dumps([recovered, told])
+        return recovered, told
+
+    return call
+
+
+def causes(told):
+    return [one["cause"] for one in told["findings"]]
+
+
+@pytest.mark.parametrize("driver", ["pjsip", "sip"])
+def test_a_missing_account_is_made_whole_and_only_once(database, work, driver):
+    sql = database(driver)
+    _recovered, (told,) = work(driver, WANTED, check=True)
+    assert (told["state"], causes(told)) == ("created", ["account_missing"])
+    table = "ps_endpoints" if driver == "pjsip" else "sippeers"
+    assert sql(f"SELECT count(*) FROM {table}") == [(0,)]
+    assert work(driver, WANTED)[1][0]["state"] == "created"
+    if driver == "pjsip":
+        assert sql("SELECT aors, auth, media_encryption FROM ps_endpoints") == [("1001", "1001", "sdes")]
+        assert sql("SELECT username, password FROM ps_auths") == [("1001", SECRET)]
+        assert sql("SELECT max_contacts, remove_existing FROM ps_aors") == [("1", "yes")]
+    else:
+        assert sql("SELECT host, secret, transport, encryption FROM sippeers") == [("dynamic", SECRET, "tls", "yes")]
+    assert work(driver, WANTED)[1] == [{"username": "1001", "state": "ok", "changed": False, "findings": []}]
+
+
+@pytest.mark.parametrize(
+    ("breaking", "cause"),
+    [
+        ("DELETE FROM ps_auths", "auth_missing"),
+        ("UPDATE ps_endpoints SET auth = NULL", "auth_missing"),
+        ("DELETE FROM ps_aors", "aor_missing"),
+        ("UPDATE ps_endpoints SET aors = 'other'", "aor_missing"),
+        ("UPDATE ps_auths SET username = 'other'", "auth_name_mismatch"),
+        ("UPDATE ps_auths SET password = 'other'", "password_mismatch"),
+        ("UPDATE ps_auths SET auth_type = 'md5', md5_cred = 'abc'", "realm_mismatch"),
+        ("UPDATE ps_aors SET max_contacts = 0", "max_contacts_zero"),
+        ("UPDATE ps_endpoints SET media_encryption = 'no'", "security_model_mismatch"),
+        ("UPDATE ps_endpoints SET allow = 'alaw,ulaw'", "codec_mismatch"),
+        ("UPDATE ps_endpoints SET transport = 'gone'", "transport_mismatch"),
+        ("UPDATE ps_endpoints SET context = 'other'", None),
+    ],
+)
+def test_what_is_wrong_with_an_endpoint_is_named_and_mended(database, work, tmp_path, breaking, cause):
+    sql = database("pjsip")
+    (tmp_path / "asterisk" / "pjsip.conf").write_text("[t]\ntype=transport\nprotocol=tls\n")
+    work("pjsip", WANTED)
+    sql(breaking)
+    assert causes(work("pjsip", WANTED, check=True)[1][0]) == [cause]
+    assert work("pjsip", WANTED)[1][0]["state"] == "mended"
+    assert work("pjsip", WANTED)[1][0]["state"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("breaking", "cause"),
+    [
+        ("UPDATE sippeers SET host = '10.0.0.1'", "peer_not_dynamic"),
+        ("UPDATE sippeers SET type = 'user'", "peer_not_dynamic"),
+        ("UPDATE sippeers SET transport = NULL", "transport_mismatch"),
+        ("UPDATE sippeers SET secret = 'other'", "password_mismatch"),
+        ("UPDATE sippeers SET defaultuser = 'other'", "auth_name_mismatch"),
+        ("UPDATE sippeers SET md5secret = 'abc'", "realm_mismatch"),
+        ("UPDATE sippeers SET encryption = 'no'", "security_model_mismatch"),
+        ("UPDATE sippeers SET allow = 'g722'", "codec_mismatch"),
+    ],
+)
+def test_what_is_wrong_with_a_peer_is_named_and_mended(database, work, breaking, cause):
+    sql = database("sip")
+    work("sip", WANTED)
+    sql(breaking)
+    assert causes(work("sip", WANTED, check=True)[1][0]) == [cause]
+    assert work("sip", WANTED)[1][0]["state"] == "mended"
+    assert work("sip", WANTED)[1][0]["state"] == "ok"
+
+
+def test_a_digest_stays_a_digest(database, work):
+    sql = database("pjsip")
+    work("pjsip", WANTED)
+    sql("UPDATE ps_auths SET auth_type = 'md5', password = NULL, md5_cred = ?", digest("1001", "old", SECRET))
+    assert causes(work("pjsip", WANTED)[1][0]) == ["password_mismatch"]
+    assert sql("SELECT password, md5_cred FROM ps_auths") == [(None, digest("1001", "asterisk", SECRET))]
+
+
+def test_stale_contacts_give_way(database, work):
+    sql = database("pjsip")
+    work("pjsip", WANTED)
+    sql("UPDATE ps_aors SET remove_existing = 'no'")
+    sql("INSERT INTO ps_contacts VALUES ('1001^3B@1', 'sip:1001@gone', '1001')")
+    assert causes(work("pjsip", WANTED)[1][0]) == ["max_contacts_reached"]
+    assert sql("SELECT count(*) FROM ps_contacts") == [(0,)]
+    assert sql("SELECT remove_existing FROM ps_aors") == [("yes",)]
+
+
+def test_columns_that_are_not_ours_stay(database, work):
+    sql = database("pjsip")
+    work("pjsip", WANTED)
+    sql("UPDATE ps_endpoints SET extra = 'kept', allow = 'g722'")
+    work("pjsip", WANTED)
+    assert sql("SELECT extra, allow FROM ps_endpoints") == [("kept", "ulaw,alaw")]
+
+
+@pytest.mark.parametrize(
+    ("account", "breaking", "cause"),
+    [
+        ({**WANTED, "enabled": False}, "UPDATE ps_auths SET password = 'x'", "account_disabled"),
+        (WANTED, "UPDATE ps_endpoints SET deny = '0.0.0.0/0', permit = '10.0.0.0/8'", "acl_denies"),
+        ({**WANTED, "acl": ["10.0.0.0/8"]}, "UPDATE ps_endpoints SET extra = ''", "acl_denies"),
+    ],
+)
+def test_what_people_decide_is_told_and_left(database, work, account, breaking, cause):
+    sql = database("pjsip")
+    work("pjsip", WANTED)
+    sql(breaking)
+    before = sql("SELECT * FROM ps_endpoints"), sql("SELECT * FROM ps_auths")
+    _recovered, (told,) = work("pjsip", account)
+    assert (told["state"], told["changed"], causes(told)) == ("left", False, [cause])
+    assert (sql("SELECT * FROM ps_endpoints"), sql("SELECT * FROM ps_auths")) == before
+
+
+def test_a_doubled_account_is_told_and_left(database, work):
+    sql = database("sip")
+    work("sip", WANTED)
+    sql("INSERT INTO sippeers (name, secret) VALUES ('1001', 'x')")
+    _recovered, (told,) = work("sip", WANTED)
+    assert (told["state"], causes(told)) == ("left", ["account_doubled"])
+
+
+def test_an_account_is_taken_away_and_brought_back(database, work):
+    sql = database("pjsip")
+    work("pjsip", WANTED)
+    before = sql("SELECT * FROM ps_endpoints"), sql("SELECT * FROM ps_auths"), sql("SELECT * FROM ps_aors")
+    assert work("pjsip", WANTED, state="absent")[1][0]["state"] == "removed"
+    assert sql("SELECT count(*) FROM ps_auths") == [(0,)]
+    assert work("pjsip", WANTED, state="absent")[1][0]["state"] == "ok"
+    assert work("pjsip", WANTED, state="restored")[1][0]["state"] == "restored"
+    assert (sql("SELECT * FROM ps_endpoints"), sql("SELECT * FROM ps_auths"), sql("SELECT * FROM ps_aors")) == before
+    assert work("pjsip", WANTED, state="restored")[1][0]["state"] == "ok"
+
+
+def test_the_backup_belongs_to_root_alone(database, work, tmp_path):
+    database("pjsip")
+    work("pjsip", WANTED)
+    backup = tmp_path / "journal" / "accounts" / "1001.json"
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
+    assert json.loads(backup.read_text())["state"] == "done"
+
+
+@pytest.mark.parametrize("statements", [0, 1, 2])
+def test_a_lost_connection_leaves_the_old_account_and_the_next_call_says_so(database, work, statements):
+    sql = database("pjsip")
+    sql.connection.left = statements
+    with pytest.raises(ProbeError, match="lost"):
+        work("pjsip", WANTED)
+    assert sql("SELECT count(*) FROM ps_endpoints") == sql("SELECT count(*) FROM ps_auths") == [(0,)]
+    sql.connection.left = None
+    ((told,), (account,)) = work("pjsip", WANTED)
+    assert (told["state"], "had not touched it" in told["sentence"]) == ("rolled_back", True)
+    assert account["state"] == "created"
+    assert work("pjsip", WANTED)[0] == []
+
+
+def test_a_change_that_was_kept_and_not_noted_is_completed(database, work, monkeypatch):
+    database("pjsip")
+    ended = _account_journal.Journal.end
+    monkeypatch.setattr(_account_journal.Journal, "end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        work("pjsip", WANTED)
+    monkeypatch.setattr(_account_journal.Journal, "end", ended)
+    ((told,), (account,)) = work("pjsip", WANTED)
+    assert (told["state"], account["state"]) == ("done", "ok")
+
+
+def test_half_a_change_is_taken_back_where_tables_know_no_transaction(database, work, monkeypatch):
+    sql = database("pjsip")
+    monkeypatch.setattr(sql.connection, "transaction", lambda self: _no_transaction())
+    sql.connection.left = 1
+    with pytest.raises(ProbeError, match="lost"):
+        work("pjsip", WANTED)
+    assert sql("SELECT count(*) FROM ps_endpoints") == [(1,)]
+    sql.connection.left = None
+    ((told,), _accounts_told) = work("pjsip", WANTED, check=True)
+    assert sql("SELECT count(*) FROM ps_endpoints") == [(1,)]
+    ((told,), (account,)) = work("pjsip", WANTED)
+    assert (told["state"], "taken back" in told["sentence"]) == ("rolled_back", True)
+    assert account["state"] == "created"
+
+
+class _no_transaction:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        return False
+
+
+def test_a_full_disk_changes_nothing(database, work, monkeypatch):
+    sql = database("pjsip")
+
+    def full(*_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_account_journal.tempfile, "mkstemp", full)
+    with pytest.raises(_account_journal.JournalError, match="No space left"):
+        work("pjsip", WANTED)
+    assert sql("SELECT count(*) FROM ps_endpoints") == [(0,)]
+
+
+def test_a_schema_without_what_is_needed_is_refused(database, work):
+    sql = database("pjsip")
+    sql("ALTER TABLE ps_aors DROP COLUMN max_contacts")
+    with pytest.raises(ProbeError, match="ps_aors has no max_contacts"):
+        work("pjsip", WANTED)
+
+
+def test_a_name_that_is_none_is_refused(database, work):
+    database("pjsip")
+    with pytest.raises(ProbeError, match="no name of an account"):
+        work("pjsip", {**WANTED, "username": "../../etc/passwd"})
+
+
+def test_three_hundred_accounts_are_compared_with_a_handful_of_questions(database, work, monkeypatch):
+    sql = database("pjsip")
+    many = [{**WANTED, "username": str(number)} for number in range(1000, 1300)]
+    work("pjsip", *many)
+    asked = []
+    records = sql.connection.records
+    monkeypatch.setattr(sql.connection, "records", lambda self, *words: asked.append(words[0]) or records(self, *words))
+    _recovered, told = work("pjsip", *many)
+    assert {one["state"] for one in told} == {"ok"}
+    assert len(asked) == 4
+
+
+def test_what_others_changed_since_an_interrupted_change_is_left(database, work, monkeypatch):
+    sql = database("pjsip")
+    ended = _account_journal.Journal.end
+    monkeypatch.setattr(_account_journal.Journal, "end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        work("pjsip", WANTED)
+    monkeypatch.setattr(_account_journal.Journal, "end", ended)
+    sql("UPDATE ps_endpoints SET context = 'elsewhere', allow = 'g722'")
+    ((told,), (account,)) = work("pjsip", {**WANTED, "context": "elsewhere", "codecs": ["g722"]})
+    assert ("changed by others" in told["sentence"], account["state"]) == (True, "ok")
+    assert sql("SELECT context FROM ps_endpoints") == [("elsewhere",)]

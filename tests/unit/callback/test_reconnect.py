@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The callback, in real runs of ansible-playbook: what people see and the result documents that stay."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+VERDICT = {
+    "outcome": "fault_found",
+    "root_causes": [
+        {
+            "cause": "database_stopped",
+            "subject": "database",
+            "about": "mariadb.service",
+            "title": "The database is stopped",
+            "summary": "mariadb.service is inactive.\x1b[2J",
+            "runbook_step": "L2.3",
+            "remedy": "restart_database",
+            "policy": "auto",
+            "vantages": [],
+        }
+    ],
+    "symptoms": [{"cause": "odbc_disconnected", "explained_by": "database_stopped", "summary": "No connection."}],
+    "plan": [],
+    "next_step": "Run again with apply.",
+    "user_message": None,
+    "escalate_to": None,
+}
+FACTS = {
+    "reconnect_run": {"run_id": "run-1", "mode": "apply", "account": "1001", "incident": "file:x"},
+    "reconnect_judgement": {"verdict": VERDICT, "findings": [{"code": "database.unit", "status": "fail"}]},
+}
+EVIDENCE = {"schema": "reconnect/evidence/v1", "server": {"ok": True}, "host": {}}
+
+
+SAVED = """
+from ansible.plugins.action import ActionBase
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        return {"changed": False, "evidence": self._task.args}
+"""
+
+
+def gather(evidence):
+    """A task that returns evidence as the action ``gather`` does."""
+    return {"name": "Gather", "saved": evidence}
+
+
+def task(name, **facts):
+    return {"name": name, "ansible.builtin.set_fact": facts}
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Run a play of ``tasks`` on the servers ``a`` and ``b`` and return (what was printed, result documents)."""
+    results = tmp_path / "results"
+    (tmp_path / "action_plugins").mkdir()
+    (tmp_path / "action_plugins" / "saved.py").write_text(SAVED)
+
+    def run(*tasks, options=(), command=None, environment=()):
+        playbook = tmp_path / "diagnose-server.yml"
+        playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": list(tasks)}]))
+        inventory = ["-i", "a,b", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+        finished = subprocess.run(
+            [*(command or [Path(sys.executable).with_name("ansible-playbook")]), playbook, *inventory, *options],
+            cwd=ROOT,
+            env={**os.environ, "RECONNECT_RESULT_DIR": str(results), **dict(environment)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return finished.stdout + finished.stderr, {
+            file.name: json.loads(file.read_text()) for file in results.iterdir()
+        }
+
+    return run
+
+
+def test_document_of_every_server(play):
+    _unused, documents = play(gather(EVIDENCE), task("Judge", **FACTS))
+    assert sorted(documents) == ["a.json", "b.json", "evidence-a.json", "evidence-b.json"]
+    document = documents["a.json"]
+    assert document["schema"] == "reconnect/result/v1"
+    assert (document["run_id"], document["mode"], document["server"]) == ("run-1", "apply", "a")
+    assert (document["playbook"], document["account"], document["incident"]) == (
+        "diagnose-server.yml",
+        "1001",
+        "file:x",
+    )
+    assert (document["state"], document["error_message"]) == ("succeeded", None)
+    assert document["verdict"] == VERDICT
+    assert [step["step"] for step in document["timeline"]] == ["Gather", "Judge"]
+    assert documents["evidence-a.json"] == EVIDENCE
+
+
+def test_evidence_after_a_remedy_is_kept_beside_the_first(play):
+    later = {**EVIDENCE, "host": {"mended": True}}
+    _unused, documents = play(gather(EVIDENCE), gather(later))
+    assert documents["evidence-a.json"] == EVIDENCE
+    assert documents["evidence-a.after.json"] == later
+
+
+def test_failure_of_one_server_is_told_in_its_document_only(play):
+    boom = {"name": "Restart", "ansible.builtin.fail": {"msg": "no space"}, "when": "inventory_hostname == 'a'"}
+    printed, documents = play(task("Judge", **FACTS), boom)
+    assert (documents["a.json"]["state"], documents["a.json"]["error_message"]) == ("failed", "Restart: no space")
+    assert documents["b.json"]["state"] == "succeeded"
+    assert "Traceback" not in printed
+
+
+def test_rescued_failure_is_no_failure(play):
+    block = {"block": [{"ansible.builtin.fail": {"msg": "no"}}], "rescue": [task("Go on", ok=True)]}
+    _unused, documents = play(task("Judge", **FACTS), block)
+    assert documents["a.json"]["state"] == "succeeded"
+
+
+def test_refused_remedy_is_a_refused_run(play):
+    refusal = {"remedy": "restart_asterisk", "cause": "asterisk_hung", "state": "refused", "reason": "2 calls are up."}
+    printed, documents = play(
+        task("Judge", **FACTS),
+        task("Conclude", reconnect_remedies=[refusal], reconnect_judgement={"verdict": VERDICT, "state": "refused"}),
+    )
+    assert (documents["a.json"]["state"], documents["a.json"]["error_message"]) == ("refused", "2 calls are up.")
+    assert "a: refused" in printed
+
+
+def test_server_without_evidence_is_unreachable(play):
+    dead = {**EVIDENCE, "server": {"ok": False, "error": "timed_out", "message": "No answer within 3 s."}}
+    _unused, documents = play(gather(dead))
+    assert (documents["a.json"]["state"], documents["a.json"]["error_message"]) == (
+        "unreachable",
+        "No answer within 3 s.",
+    )
+
+
+def test_each_cause_is_told_once_for_all_its_servers(play):
+    printed, _unused = play(task("Judge", **FACTS), environment={"NO_COLOR": "1"})
+    lines = printed.splitlines()
+    assert [line for line in lines if "The database is stopped" in line] == [
+        "  found     a, b: The database is stopped (database_stopped, L2.3)"
+    ]
+    assert "            explains: odbc_disconnected" in lines
+    assert "\x1b" not in printed
+
+
+def test_colour_is_only_what_we_put_there(play):
+    printed, _unused = play(task("Judge", **FACTS), environment={"ANSIBLE_FORCE_COLOR": "1"})
+    assert "\x1b[0;" in printed
+    assert "\x1b[2J" not in printed
+
+
+def test_documents_are_private(play, tmp_path):
+    play(task("Judge", **FACTS))
+    assert (tmp_path / "results").stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "results").iterdir()} == {0o600}
+
+
+def test_run_that_is_killed_leaves_what_it_knew(play, tmp_path):
+    # The play ends its own ansible-playbook: the parent of the shell that the task runs.
+    kill = {
+        "name": "Die",
+        "ansible.builtin.command": f"kill -{signal.SIGKILL:d} {{{{ lookup('pipe', 'echo $PPID') }}}}",
+    }
+    _unused, documents = play(
+        task("Judge", **FACTS),
+        kill,
+        command=["setsid", "--wait", Path(sys.executable).with_name("ansible-playbook")],
+    )
+    assert documents["a.json"]["state"] == "failed"
+    assert documents["a.json"]["verdict"] == VERDICT
+
+
+def test_secrets_of_a_diff_are_not_printed(play, tmp_path):
+    target = tmp_path / "secret.conf"
+    copy = {"name": "Render", "ansible.builtin.copy": {"content": "password=canary-7f3a\n", "dest": str(target)}}
+    printed, documents = play(task("Judge", **FACTS), copy, options=["--diff", "--check", "-l", "a"])
+    assert "Render: changed" in printed
+    assert "canary-7f3a" not in printed + json.dumps(documents)
+
+
+RUNNER = """
+import sys, ansible_runner
+playbook, inventory, folder = sys.argv[1], sys.argv[-2], sys.argv[-1]
+names = []
+ansible_runner.run(private_data_dir=folder, project_dir={root!r}, playbook=playbook, inventory=inventory, quiet=True,
+    cmdline="-c local", event_handler=lambda event: names.append(event["event"]))
+print(names.count("runner_on_ok"), names.count("playbook_on_stats"))
+"""
+
+
+def test_same_documents_and_events_under_ansible_runner(play, tmp_path):
+    private = tmp_path / "private"
+    (private / "inventory").mkdir(parents=True)
+    (private / "inventory" / "hosts").write_text("a\nb\n")
+    printed, documents = play(
+        task("Judge", **FACTS),
+        command=[sys.executable, "-c", RUNNER.format(root=str(ROOT))],
+        options=[str(private / "inventory"), str(private)],
+        environment={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_STDOUT_CALLBACK": "reconnect",
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "plugins" / "callback"),
+        },
+    )
+    assert printed == "2 1\n"
+    assert documents["b.json"]["verdict"] == VERDICT

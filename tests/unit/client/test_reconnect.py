@@ -1,0 +1,92 @@
+"""The server's half of a forced reconnection, and the log that is followed meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.module_utils import _reconnect
+from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._registration_watch import Follower
+
+ALIVE = {"uri": "sip:1001@192.0.2.1:4000", "status": "Reachable"}
+DEAD = {"uri": "sip:1001@192.0.2.2:4000", "status": "Unreachable"}
+
+
+class Client:
+    """A channel driver that keeps what it is told."""
+
+    def __init__(self, contacts, drops=True):
+        self.did, self._contacts, self._drops = [], contacts, drops
+
+    def contacts(self):
+        return self._contacts
+
+    def qualify(self):
+        self.did.append("qualify")
+
+    def notify(self):
+        self.did.append("notify")
+
+    def drop(self, uri):
+        if not self._drops:
+            raise ProbeError("denied", "read-only")
+        self.did.append("drop " + uri)
+
+
+@pytest.fixture
+def act(monkeypatch):
+    def run(client, change=True):
+        monkeypatch.setattr(_reconnect, "_Pjsip", lambda settings, account: client)
+        return _reconnect.reconnect({}, "1001", change)
+
+    return run
+
+
+def test_dead_contacts_go_and_the_living_are_told(act):
+    client = Client([ALIVE, DEAD])
+    done = act(client)
+    assert client.did == ["qualify", "drop " + DEAD["uri"], "notify"]
+    assert (done["dropped"], done["notified"], done["why"]) == ([DEAD["uri"]], True, [])
+
+
+def test_without_a_change_it_only_tells(act):
+    client = Client([ALIVE, DEAD])
+    done = act(client, change=False)
+    assert client.did == []
+    assert (done["dropped"], done["notified"]) == ([DEAD["uri"]], False)
+
+
+def test_what_could_not_be_dropped_is_said(act):
+    done = act(Client([DEAD], drops=False))
+    assert done["dropped"] == []
+    assert "read-only" in done["why"][0]
+
+
+def test_a_name_that_is_no_account_reaches_nothing(act):
+    with pytest.raises(ProbeError):
+        _reconnect.reconnect({}, "1001; core stop now", True)
+
+
+def test_the_keys_of_asterisks_own_database():
+    text = '/registrar/contact/1001;@ab12: {"uri":"sip:1001@192.0.2.1"}\n/registrar/contact/10011;@ab12: {}\n1 results'
+    assert list(_reconnect.parse_astdb(text, "1001")) == ["1001;@ab12"]
+
+
+def test_a_section_that_tells_a_client_to_look_again():
+    sections = {"clear-mwi": {"event": "message-summary"}, "check": {"event": "check-sync;reboot=false"}}
+    assert _reconnect.section_of(sections, "check-sync") == "check"
+    assert _reconnect.section_of({}, "check-sync") is None
+
+
+def test_a_log_is_followed_from_its_end_and_beyond_its_rotation(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("old\n")
+    follower = Follower(str(path))
+    with path.open("a") as file:
+        file.write("one\nhal")
+    assert follower.lines() == ["one"]
+    with path.open("a") as file:
+        file.write("f\n")
+    path.rename(tmp_path / "log.1")
+    path.write_text("two\n")
+    assert follower.lines() == ["half", "two"]
+    follower.close()

@@ -1,0 +1,44 @@
+"""Evidence that was really taken, judged again: a rule's change shows at once what it would now say about it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
+
+TESTS = Path(__file__).resolve().parents[2]
+FILES = sorted((TESTS / "evidence").glob("*.json.gz"))
+
+
+def evidence(file: Path) -> dict:
+    return json.loads(gzip.decompress(file.read_bytes()))
+
+
+def test_there_is_a_corpus():
+    assert len(FILES) >= 40
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix(".json.gz"))
+def test_saved_evidence_gives_the_cause_that_was_injected(file):
+    verdict = judge.judge(evidence(file))["verdict"]
+    name = file.name.split(".")[0]
+    causes = [one["cause"] for one in verdict["root_causes"]]
+    if name == "healthy":
+        assert (causes, verdict["outcome"]) == ([], "healthy")
+        return
+    expects = yaml.safe_load((TESTS / "faults" / f"{name}.yml").read_text())["expects"]
+    assert causes == [expects["root_cause"]]
+    assert {one["cause"] for one in verdict["symptoms"] if one["cause"]} <= set(expects["symptoms"])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix(".json.gz"))
+def test_every_finding_has_a_sentence_and_every_verdict_a_next_step(file):
+    judged = judge.judge(evidence(file))
+    assert all(one["summary"].endswith((".", "?", "!")) or "last: " in one["summary"] for one in judged["findings"])
+    assert judged["verdict"]["next_step"]
+    assert judged["verdict"]["user_message"]
+    assert not [one for one in judged["findings"] if one["code"].endswith(".rule")], "a rule crashed"

@@ -1,0 +1,97 @@
+"""First level: what closes an incident, what it may mend, what it hands on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.first_level import handed_on, narrowed
+
+
+def root(cause: str, subject: str, remedy: str | None = None) -> dict[str, Any]:
+    return {"cause": cause, "subject": subject, "title": cause.replace("_", " "), "remedy": remedy}
+
+
+def step(remedy: str, role: str) -> dict[str, Any]:
+    return {"remedy": remedy, "role": role, "decision": "planned"}
+
+
+def judged(roots: list[dict[str, Any]], plan: list[dict[str, Any]], outcome: str = "fault_found") -> dict[str, Any]:
+    verdict = {
+        "outcome": outcome,
+        "root_causes": roots,
+        "symptoms": [],
+        "plan": plan,
+        "next_step": "",
+        "user_message": "",
+    }
+    return {"verdict": verdict | {"escalate_to": None}, "findings": []}
+
+
+@pytest.mark.parametrize("report", [None, {}, {"internet": None}, {"internet": True}, {"internet": "false"}])
+def test_only_a_clear_no_is_no_internet(report):
+    assert judge.triage(report) is None
+
+
+def test_without_internet_it_is_not_an_issue():
+    closed = judge.triage({"internet": False}, [{"outcome": "registered"}])
+    assert closed["verdict"]["outcome"] == "not_an_issue"
+    assert closed["findings"][0]["runbook_step"] == "L1.1"
+    assert closed["verdict"]["plan"] == []
+
+
+@pytest.mark.parametrize("outcome", ["challenged", "wrong_password", "unregistered", "no_contact"])
+def test_an_attempt_that_failed_closes_nothing(outcome):
+    assert judge.triage({"internet": True}, [{"outcome": outcome}]) is None
+
+
+def test_a_registration_in_the_watch_was_a_temporary_problem():
+    attempts = [{"outcome": "challenged"}, {"outcome": "registered", "address": "192.0.2.9", "transport": "tls"}]
+    closed = judge.triage({}, attempts)
+    assert closed["verdict"]["outcome"] == "temporary_network_problem"
+    assert closed["findings"][0]["summary"] == "The account registered from 192.0.2.9 tls when it was made to."
+
+
+def test_the_account_is_mended_when_the_server_is_well():
+    first = judged([root("account_missing", "account", "fix_account")], [step("fix_account", "account")])
+    assert narrowed(first, None)["verdict"] == first["verdict"]
+
+
+def test_a_fault_of_the_server_leaves_the_account_alone():
+    roots = [
+        root("database_stopped", "database", "restart_database"),
+        root("account_missing", "account", "fix_account"),
+    ]
+    plan = [step("restart_database", "database"), step("fix_account", "account")]
+    verdict = narrowed(judged(roots, plan), None)["verdict"]
+    assert verdict["plan"] == []
+    assert verdict["outcome"] == "escalate_second_level"
+    assert "database_stopped" in verdict["next_step"]
+    assert "account_missing" not in verdict["next_step"]
+
+
+def test_what_is_for_a_person_is_never_called_mendable():
+    roots = [root("acl_denies", "account"), root("auth_missing", "account", "fix_account")]
+    verdict = narrowed(judged(roots, [step("fix_account", "account")]), None)["verdict"]
+    assert verdict["outcome"] == "escalate_second_level"
+    assert "acl_denies" in verdict["next_step"]
+
+
+def test_everything_right_and_still_failing_goes_on_with_the_exact_message():
+    verdict = narrowed(judged([], [], "healthy"), {"error_message": "503 Service Unavailable {{ 7*7 }}"})["verdict"]
+    assert verdict["outcome"] == "escalate_second_level"
+    assert verdict["next_step"].endswith("503 Service Unavailable {{ 7*7 }}")
+
+
+def test_what_could_not_be_seen_is_said():
+    first = judged([], [], "escalate_third_level")
+    first["verdict"]["next_step"] = "What matters could not be seen."
+    verdict = narrowed(first, None)["verdict"]
+    assert (verdict["outcome"], verdict["next_step"]) == ("escalate_second_level", "What matters could not be seen.")
+
+
+def test_first_level_never_skips_second():
+    verdict = handed_on({"outcome": "escalate_third_level", "escalate_to": "third level"})
+    assert verdict == {"outcome": "escalate_second_level", "escalate_to": "second level"}
+    assert handed_on({"outcome": "fixed_account"}) == {"outcome": "fixed_account"}

@@ -1,0 +1,384 @@
+"""The judge: what follows from what, and what is not known."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge import docs, finding, verdict
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.catalogue import (
+    CatalogueError,
+    catalogue,
+    parse,
+)
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.signatures import signatures
+
+ROOT = Path(__file__).resolve().parents[3]
+ADDRESS = "192.0.2.5"
+WHERE = f"{ADDRESS}:5061"
+
+
+def ok(data: object = True) -> dict[str, Any]:
+    return {"ok": True, "seconds": 0.01, "data": data}
+
+
+def no(error: str, message: str = "no answer", **more: object) -> dict[str, Any]:
+    return {"ok": False, "seconds": 3.0, "error": error, "message": message, **more}
+
+
+def unit(state: str = "active", **more: object) -> dict[str, Any]:
+    return {"load_state": "loaded", "active_state": state, "sub_state": "running", "result": "success", **more}
+
+
+def path(vantage: str, source: str) -> dict[str, Any]:
+    return ok(
+        {
+            "vantage": vantage,
+            "source_address": source,
+            "dns": {"192.0.2.53": {"a": ok({"records": [ADDRESS], "rcode": "NOERROR"})}},
+            "icmp": {ADDRESS: ok({"sent": 5, "received": 5, "loss": 0.0, "rtt_ms": {"avg": 1}})},
+            "tcp": {WHERE: ok({"rtt_ms": 1})},
+            "tls": {},
+            "sip": {f"tls:{WHERE}": ok({"status": 200, "reason": "OK"})},
+        }
+    )
+
+
+@pytest.fixture
+def healthy() -> dict[str, Any]:
+    return {
+        "schema": "reconnect/evidence/v1",
+        "name": "pbx",
+        "taken_at": "2026-01-01T00:00:00Z",
+        "seconds": 1.0,
+        "settings": {
+            "sip_domain": "pbx.example",
+            "sip_transports": [{"transport": "tls", "port": 5061}],
+            "addresses": [ADDRESS],
+            "srv": "",
+            "asterisk_unit": "asterisk.service",
+            "database_unit": "mariadb.service",
+            "odbc_class": "asterisk",
+            "channel_driver": "pjsip",
+        },
+        "server": {"ok": True, "seconds": 1.0},
+        "host": {
+            "units": ok({"asterisk.service": unit(), "mariadb.service": unit()}),
+            "sockets": ok([{"proto": "tcp", "address": "0.0.0.0", "port": 5061, "pid": 7, "process": "asterisk"}]),
+            "disks": ok([{"path": "/", "size": 100 * 2**30, "available": 50 * 2**30}]),
+            "clock": ok({"epoch": 1767225600.4}),
+            "firewall": ok({"backend": "nft", "blocks": []}),
+            "bans": ok({"jails": {"asterisk": []}, "sets": {}}),
+        },
+        "asterisk": {
+            "process": ok({"pid": 7, "state": "S"}),
+            "control": ok({"answered": True, "version": "22"}),
+            "uptime": ok({"seconds": 5000}),
+            "modules": ok({"res_pjsip.so": "Running"}),
+            "odbc": ok([{"name": "asterisk", "connected": True}]),
+            "calls": ok({"calls": 0, "channels": 0}),
+            "rtp_sockets": ok({"open": 0, "from": 15000, "to": 18000}),
+            "crashes": ok({"restarts_last_hour": 0, "core_files": []}),
+        },
+        "database": {
+            "process": ok({"pid": 9, "state": "S"}),
+            "port": ok({"port": 3306}),
+            "login": ok({"user": "asterisk"}),
+            "query": ok({"seconds": 0.001}),
+            "status": ok({"threads_connected": 3, "max_connections": 40, "read_only": False}),
+        },
+        "paths": {"control": path("control", "192.0.2.9"), "phone": path("phone", "198.51.100.7")},
+        "client_report": None,
+    }
+
+
+def judged(evidence: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    return judge.judge(evidence, **options)
+
+
+def roots(evidence: Mapping[str, Any], **options: Any) -> list[str]:
+    return [one["cause"] for one in judged(evidence, **options)["verdict"]["root_causes"]]
+
+
+def stop_asterisk(evidence: dict[str, Any]) -> None:
+    evidence["host"]["units"]["data"]["asterisk.service"] = unit("inactive", sub_state="dead")
+    evidence["host"]["sockets"]["data"] = []
+    evidence["asterisk"] = {"process": no("missing"), "control": no("refused")}
+    for one in evidence["paths"].values():
+        one["data"]["tcp"][WHERE] = no("refused")
+        one["data"]["sip"] = {f"tls:{WHERE}": no("skipped")}
+
+
+def stop_database(evidence: dict[str, Any]) -> None:
+    evidence["host"]["units"]["data"]["mariadb.service"] = unit("inactive", sub_state="dead")
+    evidence["database"] = {"process": no("missing"), "port": no("refused"), "login": no("refused")}
+    evidence["asterisk"]["odbc"] = ok([{"name": "asterisk", "connected": False}])
+
+
+def test_a_healthy_server_has_no_cause(healthy):
+    assert judged(healthy)["verdict"]["outcome"] == "healthy"
+    assert not [one for one in judged(healthy)["findings"] if one["status"] == "fail"]
+
+
+def test_a_stopped_database_has_the_lost_pool_as_its_symptom(healthy):
+    stop_database(healthy)
+    result = judged(healthy)["verdict"]
+    assert [one["cause"] for one in result["root_causes"]] == ["database_stopped"]
+    assert ("odbc_disconnected", "database_stopped") in {
+        (one["cause"], one["explained_by"]) for one in result["symptoms"]
+    }
+
+
+def test_two_independent_causes_are_both_named_and_the_database_is_mended_first(healthy):
+    stop_database(healthy)
+    stop_asterisk(healthy)
+    assert sorted(roots(healthy)) == ["asterisk_stopped", "database_stopped"]
+    plan = judged(healthy, apply=True)["verdict"]["plan"]
+    assert [(one["remedy"], one["decision"]) for one in plan] == [
+        ("restart_database", "run"),
+        ("restart_asterisk", "run"),
+    ]
+
+
+@pytest.mark.parametrize(("restarts", "cause"), [(0, "asterisk_stopped"), (5, "asterisk_crash_looping")])
+def test_one_crash_is_no_loop(healthy, restarts, cause):
+    stop_asterisk(healthy)
+    healthy["host"]["units"]["data"]["asterisk.service"] = unit(
+        "activating", sub_state="auto-restart", result="core-dump", n_restarts=restarts
+    )
+    assert roots(healthy) == [cause]
+
+
+def test_a_silent_asterisk_that_lives_is_hung_and_not_stopped(healthy):
+    healthy["asterisk"] = {
+        "process": ok({"pid": 7, "state": "T"}),
+        "control": no("timed_out"),
+        "rtp_sockets": ok({"open": 8, "from": 15000, "to": 18000}),
+    }
+    assert roots(healthy) == ["asterisk_hung"]
+    (step,) = judged(healthy)["verdict"]["plan"]
+    assert "8 media sockets" in step["reason"]
+
+
+def test_a_port_that_only_one_vantage_cannot_reach_is_blocked_before_the_server(healthy):
+    healthy["paths"]["phone"]["data"]["tcp"][WHERE] = no("timed_out")
+    healthy["paths"]["phone"]["data"]["sip"] = {f"tls:{WHERE}": no("skipped")}
+    result = judged(healthy)["verdict"]
+    assert [(one["cause"], one["vantages"]) for one in result["root_causes"]] == [("firewall_edge_blocks", ["phone"])]
+    assert result["outcome"] == "escalate_third_level"
+
+
+def test_a_ban_is_told_by_the_address_that_the_server_sees(healthy):
+    phone = healthy["paths"]["phone"]["data"]
+    phone["tcp"][WHERE] = no("timed_out")
+    phone["nat_addresses"] = ["192.0.2.1"]
+    healthy["host"]["bans"]["data"]["jails"]["asterisk"] = ["192.0.2.1"]
+    assert roots(healthy) == ["client_banned"]
+    healthy["host"]["bans"]["data"]["jails"]["asterisk"] = ["192.0.2.77"]
+    assert roots(healthy) == ["firewall_edge_blocks"]
+
+
+@pytest.mark.parametrize(
+    ("block", "cause"),
+    [
+        ({"hook": "input", "protocol": "tcp", "ports": [[5061, 5061]], "text": "drop"}, "firewall_host_blocks"),
+        ({"hook": "input", "protocol": "tcp", "ports": [[5000, 5100]], "text": "drop"}, "firewall_host_blocks"),
+        ({"hook": "input", "protocol": "udp", "ports": [[5061, 5061]], "text": "drop"}, "firewall_edge_blocks"),
+        ({"hook": "input", "protocol": "tcp", "ports": [[22, 22]], "text": "drop"}, "firewall_edge_blocks"),
+        ({"hook": "output", "protocol": "tcp", "ports": [], "text": "drop"}, "firewall_edge_blocks"),
+        ({"hook": "input", "ports": [], "sources": ["203.0.113.0/24"], "text": "drop"}, "firewall_edge_blocks"),
+        ({"hook": "input", "ports": [], "sources": ["198.51.100.0/24"], "text": "drop"}, "firewall_host_blocks"),
+    ],
+)
+def test_a_rule_of_the_host_explains_a_silent_port_or_does_not(healthy, block, cause):
+    healthy["paths"]["phone"]["data"]["tcp"][WHERE] = no("timed_out")
+    healthy["host"]["firewall"]["data"]["blocks"] = [block]
+    assert roots(healthy) == [cause]
+
+
+def test_a_server_that_cannot_be_entered_is_never_called_healthy_and_gets_no_inner_cause(healthy):
+    healthy["server"] = no("timed_out", "ssh gave no answer")
+    for subset in ("host", "asterisk", "database"):
+        healthy[subset] = {}
+    result = judged(healthy)
+    assert result["verdict"]["outcome"] == "escalate_third_level"
+    assert result["verdict"]["root_causes"] == []
+    assert all(one["summary"] for one in result["findings"] if one["status"] == "unknown")
+
+
+def test_a_server_that_is_silent_everywhere_is_to_be_entered_first(healthy):
+    healthy["server"] = no("unreachable", "ssh gave no answer")
+    for subset in ("host", "asterisk", "database"):
+        healthy[subset] = {}
+    for one in healthy["paths"].values():
+        one["data"]["icmp"] = {ADDRESS: no("timed_out")}
+        one["data"]["tcp"] = {WHERE: no("timed_out")}
+        one["data"]["sip"] = {f"tls:{WHERE}": no("timed_out")}
+    result = judged(healthy)["verdict"]
+    assert [one["cause"] for one in result["root_causes"]] == [verdict.UNKNOWN_CAUSE]
+    assert result["outcome"] == "escalate_third_level"
+    assert "ssh gave no answer" in result["next_step"]
+
+
+@pytest.mark.parametrize(("subset", "name"), [("asterisk", "process"), ("database", "login"), ("host", "sockets")])
+def test_what_could_not_be_seen_and_matters_is_not_healthy(healthy, subset, name):
+    healthy[subset][name] = no("failed", "it broke")
+    result = judged(healthy)["verdict"]
+    assert (result["outcome"], result["root_causes"]) == ("escalate_third_level", [])
+    assert "it broke" in result["next_step"]
+
+
+def test_what_no_rule_knows_is_an_unknown_cause_and_escalates(healthy):
+    healthy["paths"]["phone"]["data"]["sip"] = {f"tls:{WHERE}": ok({"status": 503, "reason": "Service Unavailable"})}
+    result = judged(healthy, apply=True)["verdict"]
+    assert [one["cause"] for one in result["root_causes"]] == [verdict.UNKNOWN_CAUSE]
+    assert (result["outcome"], result["plan"]) == ("escalate_third_level", [])
+
+
+@pytest.mark.parametrize("subset", ["host", "asterisk", "database"])
+def test_a_rule_without_its_evidence_says_unknown(healthy, subset):
+    healthy[subset] = {name: no("timed_out", "no answer within 3 s") for name in healthy[subset]}
+    found = [one for one in judged(healthy)["findings"] if one["code"].startswith(f"{subset}.")]
+    allowed = {"unknown", "fail"} if subset == "database" else {"unknown"}
+    assert {one["status"] for one in found if one["code"] not in ("host.ssh", "asterisk.transport")} <= allowed
+
+
+def test_a_rule_that_crashes_is_isolated(healthy, monkeypatch):
+    def broken(_evidence):
+        raise KeyError("nothing of the kind")
+        yield
+
+    monkeypatch.setattr(broken, "__module__", "judge.rules.host")
+    before = judged(healthy)["findings"]
+    monkeypatch.setattr(finding, "RULES", [*finding.RULES, broken])
+    monkeypatch.setattr(verdict, "RULES", finding.RULES)
+    after = judged(healthy)["findings"]
+    assert next(one for one in after if one not in before)["code"] == "host.rule"
+    assert len(after) == len(before) + 1
+
+
+@pytest.mark.parametrize(
+    ("apply", "approvals", "decision"),
+    [
+        (False, (), "approval"),
+        (True, (), "approval"),
+        (True, ("load_modules",), "run"),
+        (False, ("load_modules",), "planned"),
+    ],
+)
+def test_what_needs_an_approval_waits_for_it(healthy, apply, approvals, decision):
+    healthy["asterisk"]["modules"]["data"]["res_pjsip_registrar.so"] = "absent"
+    (step,) = judged(healthy, apply=apply, approvals=approvals)["verdict"]["plan"]
+    assert (step["remedy"], step["decision"]) == ("load_modules", decision)
+
+
+# ------------------------------------------------------------------------------------------------ the last word
+
+
+def test_mended_is_what_is_gone_afterwards(healthy):
+    broken = copy.deepcopy(healthy)
+    stop_database(broken)
+    first, after = judged(broken, apply=True), judged(healthy, apply=True)
+    done = [{"remedy": "restart_database", "cause": "database_stopped", "state": "done"}]
+    last = judge.conclude(first, after, done)
+    assert (last["state"], last["verdict"]["outcome"]) == ("succeeded", "fixed_service")
+    assert [one["cause"] for one in last["verdict"]["root_causes"]] == ["database_stopped"]
+
+
+def test_a_remedy_that_did_not_help_escalates(healthy):
+    stop_database(healthy)
+    first = judged(healthy, apply=True)
+    last = judge.conclude(first, first, [{"remedy": "restart_database", "state": "failed"}])
+    assert last["verdict"]["outcome"] == "escalate_third_level"
+
+
+def test_a_refusal_is_the_state_of_the_run_and_a_spent_budget_escalates(healthy):
+    stop_database(healthy)
+    first = judged(healthy, apply=True)
+    refusal = {"remedy": "restart_database", "state": "refused", "reason": "It was done 3 times."}
+    last = judge.conclude(first, None, [refusal])
+    assert (last["state"], last["verdict"]["outcome"]) == ("refused", "fault_found")
+    assert last["verdict"]["next_step"] == "It was done 3 times."
+    last = judge.conclude(first, None, [{**refusal, "escalate": True}])
+    assert (last["state"], last["verdict"]["outcome"]) == ("refused", "escalate_third_level")
+
+
+# ------------------------------------------------------------------------------------------------ the catalogue
+
+
+def test_every_remedy_has_its_place_in_the_order_and_an_entry_point_of_a_role():
+    roles = ROOT / "collections" / "ansible_collections" / "privatewave" / "reconnect" / "roles"
+    for cause in catalogue().values():
+        if cause.remedy:
+            assert cause.remedy.name in verdict.ORDER
+            assert (roles / cause.remedy.role / "tasks" / f"{cause.remedy.entry}.yml").is_file(), cause.name
+            assert cause.fixed in (
+                "fixed_service",
+                "fixed_network",
+                "fixed_account",
+                "fixed_client_configuration",
+            )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"policy": "perhaps"}, "policy perhaps"),
+        ({"subject": "weather"}, "subject weather"),
+        ({"explains": ["nobody"]}, "no cause"),
+        ({"explains": ["one"]}, "circle"),
+        ({"colour": "red"}, "unknown fields"),
+        ({"policy": "auto"}, "needs a remedy"),
+    ],
+)
+def test_a_catalogue_that_contradicts_itself_is_refused(change, words):
+    entry = {
+        "title": "t",
+        "sentence": "s",
+        "subject": "host",
+        "runbook_step": "L2.2",
+        "policy": "human",
+        "next_step": "n",
+        "user_message": "u",
+    }
+    with pytest.raises(CatalogueError, match=words):
+        parse(yaml.safe_dump({"one": {**entry, **change}}))
+
+
+def test_the_page_of_causes_is_current():
+    assert (ROOT / "docs" / "causes.md").read_text() == docs.page(), "make docs"
+
+
+def test_another_document_is_no_evidence():
+    with pytest.raises(judge.EvidenceError, match="reconnect/evidence/v1"):
+        judged({"schema": "reconnect/result/v1"})
+
+
+# ------------------------------------------------------------------------------------------------ client logs
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("sip_transport.c: SSL_ERROR_SSL: certificate has expired", "certificate_expired"),
+        ("belle-sip: Connection refused", "connection_refused"),
+        ("Registration failed, status=408 (Request Timeout)", "connection_timed_out"),
+        ("SIP/2.0 401 Unauthorized", "unauthorized"),
+        ("getaddrinfo: Name or service not known", "dns_failed"),
+    ],
+)
+def test_a_known_line_of_a_client_log_is_recognised(line, name):
+    assert next(one.name for one in signatures() if one.pattern.search(line)) == name
+
+
+def test_the_exact_message_is_kept_and_hostile_text_stays_text(healthy):
+    message = "{{ 7*7 }} \x1b[31m $(reboot) 401 Unauthorized"
+    healthy["client_report"] = {"error_message": message, "log": ["a" * 100_000, "\x00\xff"]}
+    found = [one for one in judged(healthy)["findings"] if one["code"] == "client.error"]
+    assert "{{ 7*7 }}" in found[0]["summary"]
+    assert "\x1b" not in found[0]["summary"]

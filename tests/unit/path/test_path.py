@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole target probed on loopback, healthy and broken: every answer in its place, and in time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.module_utils import _path
+
+NAME = "pbx.example"
+
+
+def target(**changes):
+    return dict(
+        {
+            "name": "pbx",
+            "sip_domain": NAME,
+            "addresses": ["127.0.0.1"],
+            "transports": [],
+            "resolvers": ["127.0.0.1:1"],
+            "srv": "",
+            "provisioning_url": "",
+        },
+        **changes,
+    )
+
+
+def serve_http(connection):
+    request = connection.recv(65536)
+    assert request.startswith(b"GET /provisioning/health HTTP/1.1\r\n")
+    connection.sendall(
+        b"HTTP/1.1 200 OK\r\nServer: loop\r\nDate: Mon, 23 Nov 2026 04:25:35 GMT\r\nContent-Length: 2\r\n\r\nok"
+    )
+
+
+def test_a_healthy_server_answers_everything(authority, serve, answer_sip):
+    tls = serve(answer_sip, authority.context(NAME))
+    tcp = serve(answer_sip)
+    https = serve(serve_http, authority.context(NAME))
+    data = _path.probe_target(
+        target(
+            tls_ca=authority.pem,
+            provisioning_url=f"https://{NAME}:{https}/provisioning/health",
+            transports=[{"transport": "tls", "port": tls}, {"transport": "tcp", "port": tcp}],
+        ),
+        "control",
+    )
+    assert data["addresses"] == ["127.0.0.1"]
+    assert data["source_address"] == "127.0.0.1"
+    assert data["icmp"]["127.0.0.1"]["data"]["loss"] == 0
+    assert data["path_mtu"]["127.0.0.1"]["data"]["black_hole"] is False
+    assert set(data["tcp"]) == {f"127.0.0.1:{tls}", f"127.0.0.1:{tcp}"}
+    assert data["tls"][f"127.0.0.1:{tls}"]["data"]["verified"] is True
+    assert {name: answer["data"]["status"] for name, answer in data["sip"].items()} == {
+        f"tls:127.0.0.1:{tls}": 200,
+        f"tcp:127.0.0.1:{tcp}": 200,
+    }
+    provisioning = data["provisioning"]["data"]
+    assert (provisioning["status"], provisioning["date"]) == (200, "Mon, 23 Nov 2026 04:25:35 GMT")
+    assert provisioning["tls"]["verified"] is True
+    json.dumps(data)
+
+
+def test_what_a_stranger_says_can_not_move_the_cursor(serve, answer_sip):
+    port = serve(answer_sip)
+    data = _path.probe_target(target(transports=[{"transport": "tcp", "port": port}]), "control")
+    assert data["sip"][f"tcp:127.0.0.1:{port}"]["data"]["server"] == "loop\N{REPLACEMENT CHARACTER}[31mback"
+
+
+def test_one_connection_carries_tcp_tls_and_sip(authority, serve, answer_sip):
+    connections = []
+
+    def counted(connection):
+        connections.append(connection)
+        answer_sip(connection)
+
+    port = serve(counted, authority.context(NAME))
+    _path.probe_target(target(tls_ca=authority.pem, transports=[{"transport": "tls", "port": port}]), "control")
+    assert len(connections) == 1
+
+
+def test_closed_ports_refuse_and_what_needs_them_is_skipped():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        data = _path.probe_target(
+            target(
+                transports=[{"transport": name, "port": port} for name in ("tls", "udp")],
+                provisioning_url=f"https://{NAME}:{port}/",
+            ),
+            "control",
+        )
+    assert data["tcp"][f"127.0.0.1:{port}"]["error"] == "refused"
+    assert data["tls"][f"127.0.0.1:{port}"]["error"] == "skipped"
+    assert data["sip"][f"tls:127.0.0.1:{port}"]["error"] == "skipped"
+    assert data["sip"][f"udp:127.0.0.1:{port}"]["error"] == "refused"
+    assert data["provisioning"]["error"] == "refused"
+    assert data["dns"]["127.0.0.1:1"]["a"]["error"] == "refused"
+
+
+def test_a_server_that_hangs_costs_its_slowest_single_limit(serve, monkeypatch):
+    monkeypatch.setattr(_path, "STEP_SECONDS", 0.6)
+    monkeypatch.setattr(_path, "FLOW_SECONDS", 0.9)
+    port = serve(lambda connection: time.sleep(3))
+    ports = {kind: serve(lambda connection: time.sleep(3)) for kind in ("tls", "tcp")}
+    started = time.monotonic()
+    data = _path.probe_target(
+        target(
+            transports=[{"transport": kind, "port": port} for kind, port in ports.items()],
+            provisioning_url=f"https://{NAME}:{port}/",
+        ),
+        "control",
+    )
+    assert time.monotonic() - started < 2.5  # The servers are silent for 3 s.
+    assert {answer["error"] for answer in data["tls"].values()} == {"timed_out"}
+    assert [answer["error"] for answer in data["sip"].values()] == ["skipped", "timed_out"]
+    assert data["provisioning"]["error"] == "timed_out"
+
+
+def test_garbage_instead_of_sip_and_of_http_is_invalid(serve):
+    port = serve(lambda connection: connection.sendall(b"\0\1\2 not this\r\n\r\n"))
+    data = _path.probe_target(
+        target(
+            transports=[{"transport": "tcp", "port": port}, {"transport": "tls", "port": port}],
+            provisioning_url=f"http://{NAME}:{port}/",
+        ),
+        "control",
+    )
+    assert data["sip"][f"tcp:127.0.0.1:{port}"]["error"] == "invalid"
+    assert data["tls"][f"127.0.0.1:{port}"]["error"] == "invalid"
+    assert data["provisioning"]["error"] == "invalid"
+
+
+@pytest.mark.parametrize("url", ["ftp://x/", "https://", "https://[::1/", "https://x:99999/", "no url"])
+def test_a_provisioning_url_that_is_none(url):
+    data = _path.probe_target(target(provisioning_url=url), "control")
+    assert data["provisioning"]["error"] == "invalid"
+
+
+def test_many_targets_cost_as_much_as_one():
+    started = time.monotonic()
+    probes = _path.probe_targets([target(name=f"pbx{n}") for n in range(40)], "control")
+    assert len(probes) == 40
+    assert all(probe["ok"] for probe in probes.values())
+    assert time.monotonic() - started < 8  # One after the other they take 16 s.
+
+
+def test_ipv6_is_written_in_brackets():
+    data = _path.probe_target(target(addresses=["::1"], transports=[{"transport": "tls", "port": 1}]), "control")
+    assert list(data["tcp"]) == ["[::1]:1"]
+    assert list(data["sip"]) == ["tls:[::1]:1"]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The script that is sent to a host, run by a Python of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import payload
+
+TARGET = {
+    "name": "a",
+    "sip_domain": "",
+    "addresses": ["127.0.0.1"],
+    "transports": [],
+    "resolvers": [],
+    "srv": "",
+    "provisioning_url": "",
+}
+
+
+def run(script, folder):
+    """What the script says when a bare Python reads it from its standard input, as over a connection."""
+    ended = subprocess.run(
+        [sys.executable, "-S"],
+        input=script,
+        cwd=folder,
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    assert ended.stderr == b""
+    return json.loads(ended.stdout)
+
+
+def test_the_script_answers_as_the_module_does_and_needs_nothing_but_python(tmp_path):
+    answer = run(payload.script("_path", {"vantage": "here", "targets": [TARGET]}), tmp_path)
+    assert answer["changed"] is False
+    assert answer["paths"]["a"]["data"]["icmp"]["127.0.0.1"]["data"]["received"] == 5
+
+
+@pytest.mark.parametrize("hostile", ["'''\"\"\"", "{{ 7*7 }}", "{package}", "\\", "a\nb\0c", "é\ud800", "%s"])
+def test_arguments_are_data_whatever_they_look_like(tmp_path, hostile):
+    answer = run(payload.script("_path", {"vantage": hostile, "targets": [TARGET]}), tmp_path)
+    assert answer["paths"]["a"]["data"]["vantage"] == hostile
+
+
+def test_nothing_of_the_current_folder_is_imported(tmp_path):
+    (tmp_path / "ipaddress.py").write_text("raise SystemExit('hijacked')")
+    answer = run(payload.script("_path", {"vantage": "here", "targets": []}), tmp_path)
+    assert answer["paths"] == {}
+
+
+def test_an_exception_is_an_answer_too(tmp_path):
+    answer = run(payload.script("_path", {"vantage": "here", "targets": [{}]}), tmp_path)
+    assert (answer["failed"], answer["msg"]) == (True, "KeyError: 'name'")

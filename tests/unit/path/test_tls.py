@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Handshakes with real servers: good certificates, bad ones, and peers that do not speak TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.module_utils import _tls
+from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+
+NAME = "pbx.example"
+
+
+def examine(port, authority, name=NAME, seconds=5.0, **options):
+    deadline = time.monotonic() + seconds
+    sock, seen = _tls.examine(
+        lambda: socket.create_connection(("127.0.0.1", port)), name, authority.pem, deadline, **options
+    )
+    sock.close()
+    return seen
+
+
+def idle(connection):
+    connection.recv(1)
+
+
+def test_a_good_certificate_is_verified_and_told_in_full(authority, serve):
+    seen = examine(serve(idle, authority.context(NAME)), authority)
+    assert (seen["verified"], seen["verify_code"], seen["name_matches"], seen["alert"]) == (True, 0, True, None)
+    assert seen["version"] == "TLSv1.3"
+    assert [one["subject"] for one in seen["certificates"]] == [f"CN={NAME}", "CN=Test intermediate"]
+    assert seen["certificates"][0]["names"] == [NAME]
+
+
+def test_an_expired_certificate_is_still_looked_at(authority, serve):
+    seen = examine(serve(idle, authority.context(NAME, expired=True)), authority)
+    assert (seen["verified"], seen["verify_code"], seen["name_matches"]) == (False, 10, True)
+    assert "expired" in seen["verify_message"]
+    assert seen["certificates"][0]["subject"] == f"CN={NAME}"
+
+
+def test_a_missing_intermediate_and_a_stranger_s_authority_are_untrusted(authority, serve, tmp_path):
+    stranger = type(authority)(tmp_path)
+    incomplete = examine(serve(idle, authority.context(NAME, chain=False)), authority)
+    assert (incomplete["verified"], incomplete["verify_code"], len(incomplete["certificates"])) == (False, 20, 1)
+    assert examine(serve(idle, authority.context(NAME)), stranger)["verified"] is False
+
+
+def test_a_wrong_name_is_told_apart_from_a_wrong_authority(authority, serve):
+    seen = examine(serve(idle, authority.context("other.example")), authority)
+    assert (seen["verified"], seen["name_matches"]) == (True, False)
+
+
+def test_without_an_authority_nothing_is_judged(authority, serve):
+    seen = examine(serve(idle, authority.context(NAME)), authority, ca_error="the CA file is missing")
+    assert (seen["verified"], seen["verify_message"]) == (None, "the CA file is missing")
+    assert seen["name_matches"] is True
+
+
+def test_an_authority_that_is_no_pem_does_not_hide_the_certificate(authority, serve):
+    _sock, seen = _tls.examine(
+        lambda: socket.create_connection(("127.0.0.1", serve(idle, authority.context(NAME)))),
+        NAME,
+        "no PEM",
+        time.monotonic() + 5,
+    )
+    _sock.close()
+    assert seen["verified"] is None
+    assert seen["certificates"]
+
+
+def test_an_alert_is_told(authority, serve):
+    context = authority.context(NAME)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("PSK-AES128-GCM-SHA256")
+    with pytest.raises(ProbeError) as caught:
+        examine(serve(idle, context), authority)
+    assert caught.value.error == "failed"
+    assert "HANDSHAKE_FAILURE" in caught.value.extra["alert"]
+
+
+@pytest.mark.parametrize(
+    ("handle", "error"),
+    [
+        (lambda connection: connection.sendall(b"SIP/2.0 400 Bad Request\r\n\r\n"), "invalid"),
+        (lambda connection: connection.recv(4096), "refused"),
+        (lambda connection: time.sleep(1), "timed_out"),
+    ],
+)
+def test_peers_that_do_not_speak_tls(authority, serve, handle, error):
+    with pytest.raises(ProbeError) as caught:
+        examine(serve(handle), authority, seconds=0.5)
+    assert caught.value.error == error
+
+
+@pytest.mark.parametrize(
+    ("names", "subject", "name", "matches"),
+    [
+        (["pbx.example"], "", "PBX.example.", True),
+        (["*.example.com"], "", "pbx.example.com", True),
+        (["*.example.com"], "", "example.com", False),
+        (["*.example.com"], "", "a.b.example.com", False),
+        (["*.com"], "", "example.com", False),
+        (["pbx*.example.com"], "", "pbx1.example.com", False),
+        (["192.0.2.1"], "", "192.0.2.1", True),
+        (["2001:db8:0::1"], "", "2001:db8::1", True),
+        (["192.0.2.1"], "", "192.0.2.2", False),
+        (["other.example"], "CN=pbx.example", "pbx.example", False),
+        ([], "CN=pbx.example,O=X", "pbx.example", True),
+        ([], "O=CN\\=pbx.example", "pbx.example", False),
+        ([], "", "pbx.example", False),
+    ],
+)
+def test_which_certificate_is_for_which_name(names, subject, name, matches):
+    assert _tls.name_matches({"names": names, "subject": subject}, name) is matches

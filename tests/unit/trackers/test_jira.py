@@ -1,0 +1,104 @@
+"""Jira as its REST API, version 2, is documented."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from reconnect.errors import TrackerError
+from reconnect.settings import Settings
+from reconnect.trackers.incident import Attachment, Comment
+from reconnect.trackers.jira import Jira
+
+from .conftest import Answer, Recorder
+
+ISSUE = "/rest/api/2/issue/SUP-12"
+
+
+@pytest.fixture
+def jira(server: Recorder) -> Jira:
+    fields = {
+        "summary": "Can't register",
+        "status": {"name": "Open"},
+        "assignee": None,
+        "components": [{"name": "First level"}],
+        "customfield_10050": {"value": "pbx22"},
+        "customfield_10051": "1001",
+        "attachment": [
+            {"id": "7", "filename": "client.log", "content": f"{server.url}/rest/api/2/attachment/content/7"},
+            {"id": "8", "filename": "evil.log", "content": "https://elsewhere.test/8"},
+        ],
+    }
+
+    def transition(asked):
+        fields["status"] = {"name": "Done"}
+        return Answer(204)
+
+    server.routes = {
+        f"GET {ISSUE}": Answer(200, {"key": "SUP-12", "fields": fields}),
+        f"PUT {ISSUE}": Answer(204),
+        f"PUT {ISSUE}/assignee": Answer(204),
+        f"GET {ISSUE}/comment": Answer(200, {"comments": [{"body": "hello"}, {"body": "x\nreconnect-r-user"}]}),
+        f"POST {ISSUE}/comment": Answer(201, {"id": "1"}),
+        f"POST {ISSUE}/attachments": Answer(200, [{"id": "9"}]),
+        f"GET {ISSUE}/transitions": Answer(
+            200, {"transitions": [{"id": "31", "name": "Finish", "to": {"name": "Done"}}]}
+        ),
+        f"POST {ISSUE}/transitions": transition,
+        "GET /rest/api/2/attachment/content/7": Answer(200, b"line"),
+    }
+    own = {"server": "customfield_10050", "account": "customfield_10051"}
+    return Jira("SUP-12", Settings(jira={"url": server.url, "token": "right", "user": "a@b.test", "fields": own}))
+
+
+def test_an_issue_is_read(server, jira):
+    incident = jira.read()
+    assert (incident.subject, incident.status, incident.queue) == ("Can't register", "Open", "First level")
+    assert (incident.fields["customfield_10050"], incident.fields["customfield_10051"]) == ("pbx22", "1001")
+    assert list(incident.files.values()) == ["client.log"]  # what lies on another host isn't fetched
+    assert jira.file(next(iter(incident.files))) == b"line"
+    assert server.asked[-1].query == {"redirect": "false"}
+    assert server.asked[0].headers["Authorization"] == "Basic " + base64.b64encode(b"a@b.test:right").decode()
+
+
+def test_a_comment_is_no_markup_and_internal(server, jira):
+    files = [Attachment(name, "text/plain", b"x") for name in ("client.log", "result.json")]
+    jira.comment(Comment("reconnect-r-report", "*bold* {noformat} [x|http://y]", attachments=files))
+    upload, comment = server.of("POST")
+    assert upload.headers["X-Atlassian-Token"] == "no-check"
+    assert b'filename="result.json"' in upload.body
+    assert b"client.log" not in upload.body
+    expected = "{noformat}\n*bold* { noformat} [x|http://y]\n{noformat}\nreconnect-r-report"
+    assert comment.json["body"] == expected
+    assert comment.json["properties"] == [{"key": "sd.public.comment", "value": {"internal": True}}]
+
+
+def test_the_user_reads_a_comment_without_property(server, jira):
+    jira.comment(Comment("reconnect-r-user", "dear", to_user=True))
+    assert "properties" not in server.of("POST")[0].json
+
+
+def test_a_comment_is_found(jira):
+    assert jira.told("reconnect-r-user")
+    assert not jira.told("reconnect-r-report")
+
+
+def test_an_issue_is_closed_by_its_transition_once(server, jira):
+    jira.close("Not an issue", "m")
+    jira.close("Not an issue", "m")
+    assert [asked.json for asked in server.of("POST")] == [{"transition": {"id": "31"}}]
+
+
+def test_a_transition_that_is_not_there(jira):
+    jira._settings.transition_closed = "Resolve"
+    with pytest.raises(TrackerError, match="no transition 'Resolve'"):
+        jira.close("Not an issue", "m")
+
+
+def test_an_issue_is_moved_and_assigned(server, jira):
+    jira.move("Second level", "m")
+    jira.assign("5b10a2844c20165700ede21g", "m")
+    assert [asked.json for asked in server.of("PUT")] == [
+        {"fields": {"components": [{"name": "Second level"}]}},
+        {"accountId": "5b10a2844c20165700ede21g"},
+    ]

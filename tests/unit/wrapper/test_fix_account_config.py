@@ -1,0 +1,112 @@
+"""`fix-account-config`: what is handed to the playbook, and what a person is asked on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pexpect
+import pytest
+
+from .conftest import Workplace
+
+# Says how it was called, and has a plan until it may carry it out.
+PLANS = """
+- hosts: servers
+  gather_facts: false
+  tasks:
+    - name: Judge
+      ansible.builtin.set_fact:
+        reconnect_judgement: {findings: [], verdict: "{{ verdict | combine({'plan': plan}) }}"}
+      vars:
+        plan: "{{ [] if reconnect_apply else [step] }}"
+        step: {remedy: fix_account, cause: account_missing, decision: planned, role: account, entry: mend,
+               policy: auto, arguments: {}}
+        verdict:
+          outcome: "{{ 'fixed_account' if reconnect_apply else 'fault_found' }}"
+          next_step: "watched {{ reconnect_watch }}, continue {{ reconnect_continue }}, account {{ reconnect_account }}"
+"""
+
+
+@pytest.fixture
+def first_level(workplace: Workplace) -> Workplace:
+    workplace.playbook(PLANS, "fix-account-config.yml")
+    return workplace
+
+
+def words(place: Workplace, *more: str) -> list[str]:
+    return ["fix-account-config", "601", "--server", "alpha", "--inventory", str(place.inventory), *more]
+
+
+def on_a_terminal(place: Workplace, answer: str, *more: str) -> tuple[int, str]:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "reconnect", *words(place, *more)], env=place.environment, encoding="utf-8", timeout=60
+    )
+    child.expect("Change this")
+    child.sendline(answer)
+    said = child.before + child.read()
+    child.close()
+    return child.exitstatus, said
+
+
+def modes(place: Workplace) -> list[str]:
+    return [json.loads((run / "run.json").read_text())["request"]["mode"] for run in place.runs]
+
+
+def test_away_from_a_terminal_nothing_is_changed_and_nobody_is_asked(first_level):
+    ended = first_level.reconnect(*words(first_level, "--watch", "7", "--continue", "--json"))
+    assert ended.code == 10
+    assert ended.json()["verdict"]["next_step"] == "watched 7, continue True, account 601"
+    assert "reconnect now" in ended.stderr
+    assert modes(first_level) == ["diagnose"]
+
+
+@pytest.mark.parametrize("option", ["--yes", "--apply"])
+def test_a_yes_beforehand_mends_at_once(first_level, option):
+    ended = first_level.reconnect(*words(first_level, option, "--watch", "0", "--json"))
+    assert (ended.code, ended.json()["verdict"]["outcome"]) == (0, "fixed_account")
+    assert "reconnect now" not in ended.stderr
+
+
+def test_the_plan_is_shown_and_a_yes_carries_it_out(first_level, tmp_path):
+    ticket = tmp_path / "ticket.md"
+    code, said = on_a_terminal(first_level, "y", "--incident", f"file:{ticket}", "--watch", "3")
+    assert code == 0
+    assert "watched 0" in said  # the client was watched while the plan was made
+    assert modes(first_level) == ["diagnose", "apply"]
+    assert ticket.read_text().count("fixed_account") >= 1
+    assert "fault_found" not in ticket.read_text()  # the plan alone is not told
+
+
+def test_a_no_changes_nothing_and_tells_the_incident(first_level, tmp_path):
+    ticket = tmp_path / "ticket.md"
+    code, _said = on_a_terminal(first_level, "n", "--incident", f"file:{ticket}")
+    assert code == 10
+    assert modes(first_level) == ["diagnose"]
+    assert "fault_found" in ticket.read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--yes", "--check"], "exclude each other"),
+        (["--watch", "601"], "--watch"),
+        (["--watch", "-1"], "--watch"),
+        (["--server", "phone"], "not in the group"),
+        (["--server", "{{7*7}}"], "server"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(first_level, more, said):
+    ended = first_level.reconnect(*words(first_level, *more))
+    assert ended.code == 2
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert first_level.runs == []
+
+
+@pytest.mark.parametrize("account", ["../x", "{{7*7}}", "a;id", ""])
+def test_a_hostile_account_is_refused(first_level, account):
+    ended = first_level.reconnect(
+        "fix-account-config", account, "--server", "alpha", "--inventory", str(first_level.inventory)
+    )
+    assert (ended.code, first_level.runs) == (2, [])

@@ -14,14 +14,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from reconnect import delivery
 from reconnect.errors import ReconnectError, TrackerError
@@ -40,6 +43,17 @@ LONGEST_DELAY = 900.0
 #: Answers that trying again a moment later does not change.
 _FINAL = frozenset({400, 401, 403, 404})
 _POLL = 0.1
+
+
+@event.listens_for(Pool, "connect")
+def _know_the_time(connection: Any, _record: object) -> None:
+    """Teaches an older SQLite (before 3.42) `unixepoch('subsec')`.
+
+    DBOS takes it for granted from Python 3.12 on, but which SQLite a Python has is its distribution's choice; without
+    it the function says NULL, which no column for a time takes.
+    """
+    if isinstance(connection, sqlite3.Connection) and sqlite3.sqlite_version_info < (3, 42):
+        connection.create_function("unixepoch", 1, lambda _: round(time.time(), 3))
 
 
 class Performer(Protocol):

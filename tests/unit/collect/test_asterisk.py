@@ -281,6 +281,13 @@ def test_a_stopped_process_is_seen_to_be_stopped():
     assert caught.value.error == "missing"
 
 
+def test_the_processes_that_hold_the_most_memory_come_first():
+    found = _process.largest(3)
+    assert [one["rss"] for one in found] == sorted((one["rss"] for one in found), reverse=True)
+    assert len(found) == 3
+    assert found[0]["rss"] >= _process.facts(os.getpid())["rss"] // 2
+
+
 def test_a_pid_file_counts_only_for_the_daemon_itself(tmp_path):
     pid_file = tmp_path / "asterisk.pid"
     child = subprocess.Popen(["sleep", "60"])

@@ -14,7 +14,13 @@ import platform
 import re
 import time
 
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _disks, _firewall, _sockets, _tls_files
+from ansible_collections.privatewave.reconnect.plugins.module_utils import (
+    _disks,
+    _firewall,
+    _process,
+    _sockets,
+    _tls_files,
+)
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._run import run
 
@@ -48,6 +54,7 @@ _SPANS = {
     "d": 86400 * 10**6,
     "w": 7 * 86400 * 10**6,
 }
+_PROCESSES = 5
 _KERNEL_LINES = 1000
 _OOM_LINES = 20
 _OOM = re.compile(r"out of memory|oom-kill|oom_reaper|killed process", re.IGNORECASE)
@@ -67,6 +74,7 @@ def questions(settings, account=None):
         "disks": (lambda: _disks.disks(settings), LIMIT),
         "largest_files": (lambda: _disks.largest_files(settings), LIMIT),
         "memory": (memory, LIMIT),
+        "largest_processes": (lambda: _process.largest(_PROCESSES), LIMIT),
         "load": (load, LIMIT),
         "clock": (clock, LIMIT),
         "interfaces": (interfaces, LIMIT),

@@ -101,3 +101,16 @@ def socket_inodes(pid):
         if target.startswith("socket:["):
             found.add(int(target[8:-1]))
     return found
+
+
+def largest(count):
+    """The processes that hold the most memory, ``[{pid, name, rss}]`` with ``rss`` in bytes, the largest first."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            name, fields = _stat(pid)
+        except OSError:
+            continue
+        found.append({"pid": int(pid), "name": name, "rss": int(fields[21]) * page})
+    return sorted(found, key=lambda one: -one["rss"])[:count]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..evidence import Evidence
@@ -18,6 +19,10 @@ SKEW_WARN, SKEW_FAIL = 5.0, 60.0
 MEMORY_WARN = 0.05
 
 UNIT_SETTINGS = ("asterisk_unit", "database_unit", "provisioning_unit")
+#: The programs of the units that the kernel may have ended, and how it tells of it.
+PROGRAMS = {"asterisk_unit": {"asterisk"}, "database_unit": {"mariadbd", "mysqld", "postgres"}}
+VICTIM = re.compile(r"[Kk]illed process \d+ \(([^)]{1,40})\)")
+SIGKILL = 9
 
 
 @rule
@@ -120,8 +125,31 @@ def memory(evidence: Evidence) -> Iterator[Finding]:
             yield say.warns(f"The kernel ended processes for want of memory, last: {str(lines[-1])[:200]}")
         else:
             yield say.passes("The kernel has not ended a process for want of memory.")
+        yield from _ended_by_the_kernel(evidence, {match[1] for line in lines if (match := VICTIM.search(str(line)))})
         if kernel.data.get("conntrack_full"):
             yield Say("host.conntrack", "host", "kernel").warns("The kernel's connection table was full.")
+
+
+def _ended_by_the_kernel(evidence: Evidence, victims: set[str]) -> Iterator[Finding]:
+    """The units that the kernel ended: by systemd's own word, else by a SIGKILL that the kernel told of."""
+    largest = evidence.probe("host", "largest_processes")
+    for setting, programs in PROGRAMS.items():
+        name, unit = str(evidence.settings.get(setting) or ""), evidence.unit(setting)
+        if unit is None or unit.get("active_state") == "active":
+            continue
+        told = unit.get("exec_main_status") == SIGKILL and programs & victims
+        if unit.get("result") == "oom-kill" or told:
+            eaters = (
+                [f"{one['name']} ({int(one['rss']) // 1024**2} MiB)" for one in largest.data[:3]] if largest.ok else []
+            )
+            most = f" Most memory is held by {', '.join(eaters)}." if eaters else ""
+            say = Say(
+                "host.memory.unit",
+                "host",
+                name,
+                evidence=((f"host.units.{name}", unit), ("host.largest_processes", largest.data)),
+            )
+            yield say.fails(f"The kernel ended {name} for want of memory.{most}", "memory_exhausted")
 
 
 @rule

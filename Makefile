@@ -8,7 +8,7 @@ LAB := tests/lab/lab
 CONSTRAINTS = $(or $(wildcard constraints/python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt),constraints/newest.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test packages lint types unit sanity newest lab molecule e2e faults bench docs constraints clean
+.PHONY: help demo test packages lint types unit sanity newest lab molecule e2e third faults bench docs constraints clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ help: ## what can be done here
 demo: packages $(READY) ## the main job: a lab, a real fault, found, mended, proved
 	@tests/setup/demo
 
-test: packages $(READY) lint types unit sanity newest lab molecule e2e ## everything that CI checks
+test: packages $(READY) lint types unit sanity newest lab molecule e2e third ## everything that CI checks
 
 packages: ## install the system packages that the lab needs
 	@tests/setup/packages
@@ -56,6 +56,9 @@ molecule: lab ## the roles, on the lab's hosts
 
 e2e: lab ## end to end, on the lab: make e2e ONLY=EXPRESSION
 	$(BIN)/pytest tests/e2e $(if $(ONLY),-k '$(ONLY)')
+
+third: lab ## the fixed third of the faults, controls and pairs that CI runs
+	$(BIN)/python tests/faults/run.py --third
 
 faults: lab ## every fault, control and pair on every platform, as a table: make faults ONLY="WORD…"
 	$(BIN)/python tests/faults/run.py $(ONLY)

@@ -10,18 +10,8 @@ from trials.tools import Ended, Lab
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--record`` keeps the evidence of every case under tests/evidence, ``--every-case`` runs more than a third."""
-    parser.addoption("--record", action="store_true", help="keep the evidence of every case under tests/evidence")
-    parser.addoption("--every-case", action="store_true", help="run all cases of tests/faults, not the fixed third")
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes a ``case`` runs for every case that was asked for."""
-    if "case" in metafunc.fixturenames:
-        from trials.cases import cases, representative
-
-        wanted = cases() if metafunc.config.getoption("--every-case") else representative()
-        metafunc.parametrize("case", wanted, ids=[case.id for case in wanted])
+    """``--record`` keeps the evidence of the healthy servers under tests/evidence."""
+    parser.addoption("--record", action="store_true", help="keep the evidence of healthy servers under tests/evidence")
 
 
 @pytest.fixture(scope="session")

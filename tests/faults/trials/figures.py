@@ -1,4 +1,4 @@
-"""The figures of issue "name the real cause", and the bars they have to reach."""
+"""The figures of a run, and the bars they have to reach."""
 
 from __future__ import annotations
 

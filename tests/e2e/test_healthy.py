@@ -1,18 +1,10 @@
-"""The cases of tests/faults, injected for real, diagnosed, mended where policy says so, as `make faults` does it.
-
-``--every-case`` runs all of them, ``--record`` saves the evidence of each, redacted as it was taken.
-"""
+"""A healthy server is called healthy; what is broken is the matter of tests/faults/run.py."""
 
 from __future__ import annotations
 
 import pytest
 from trials import trial
 from trials.cases import SERVERS, Case
-
-
-def test_a_case_gets_the_verdict_that_its_file_expects(lab, tmp_path, request, case):
-    outcome = trial.run(case, tmp_path, record=request.config.getoption("--record"))
-    assert not outcome.misses, f"{outcome.misses}\n{outcome.details}"
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -28,6 +28,7 @@ from reconnect import (
     names,
     pages,
     project,
+    reading,
     reports,
     resuming,
     retention,
@@ -37,13 +38,16 @@ from reconnect import (
     terminal,
 )
 from reconnect.diagnose import Diagnosis, Report
-from reconnect.errors import InputError, ReconnectError
+from reconnect.errors import InputError, ReconnectError, TrackerError
 from reconnect.exit_codes import ExitCode
 from reconnect.progress import Progress
+from reconnect.redaction import Redaction
 from reconnect.result import Mode, Outcome, Result, State, json_schema, to_json
-from reconnect.runs import Request, Run, Runs, write_bytes
+from reconnect.runs import Request, Run, Runs, alone, write_bytes
 from reconnect.text import one_line
 from reconnect.trackers import open_incident
+from reconnect.trackers.incident import Tracker
+from reconnect.trackers.settings import Fields
 
 app = typer.Typer(
     name="reconnect",
@@ -60,7 +64,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 
 
 Incident = Annotated[
-    str | None, typer.Option("--incident", metavar="TRACKER:ID", help="The incident to report to: file:PATH or rt:ID.")
+    str | None,
+    typer.Option(
+        "--incident",
+        metavar="TRACKER:ID",
+        help="The incident to read and to report to: rt:17, servicenow:INC…, jira:KEY-1, zammad:55, webhook:NAME/ID or "
+        "file:PATH.",
+    ),
 ]
 ClientReport = Annotated[
     Path | None, typer.Option("--client-report", metavar="FILE", help="What the client says: .json, .yml or a log.")
@@ -77,7 +87,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show what Ansible prin
 @app.command("diagnose-server")
 def diagnose_server(
     context: typer.Context,
-    servers: Annotated[list[str], typer.Argument(metavar="SERVER…", help="Hosts or groups of the inventory.")],
+    servers: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERVER…]", help="Hosts or groups of the inventory; else the server of the incident."),
+    ] = None,
     account: Annotated[str | None, typer.Option(help="Look at this account, too.")] = None,
     incident: Incident = None,
     report: ClientReport = None,
@@ -95,7 +108,7 @@ def diagnose_server(
     verbose: Verbose = False,
 ) -> None:
     """Find out why people can't register with a server; with --apply, mend it."""
-    asked = _Asked("diagnose-server.yml", _mode(apply, check), servers, account, incident, report, timeout)
+    asked = _Asked("diagnose-server.yml", _mode(apply, check), servers or [], account, incident, report, timeout)
     asked.approvals, asked.call_test = approve or [], call_test
     ended = _carry_out(context, asked, inventory_source, verbose)
     _tell(ended, as_json)
@@ -104,8 +117,13 @@ def diagnose_server(
 @app.command("fix-account-config")
 def fix_account_config(
     context: typer.Context,
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account that can't connect.")],
-    server: Annotated[str, typer.Option(metavar="SERVER", help="Its server, a host of the inventory.")],
+    account: Annotated[
+        str | None,
+        typer.Argument(metavar="[ACCOUNT]", help="The account that can't connect; else the one of the incident."),
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="SERVER", help="Its server, a host of the inventory; else the incident's.")
+    ] = None,
     incident: Incident = None,
     report: ClientReport = None,
     apply: Apply = False,
@@ -127,7 +145,8 @@ def fix_account_config(
     On a terminal, and with neither --apply nor --check, it shows what it would change and asks once.
     """
     mode = _mode(apply or yes, check)
-    asked = _Asked("fix-account-config.yml", mode, [server], account, incident, report, timeout)
+    asked = _Asked("fix-account-config.yml", mode, [server] if server else [], account, incident, report, timeout)
+    asked.account_needed = True
     asked.watch, asked.go_on = watch, go_on
     ask = _ask if mode == "diagnose" and not as_json and sys.stdin.isatty() else None
     ended = _carry_out(context, asked, inventory_source, verbose, ask)
@@ -162,6 +181,7 @@ class _Asked:
     watch: int = 0
     go_on: bool = False
     call_test: bool = False
+    account_needed: bool = False
 
 
 def _mode(apply: bool, check: bool) -> Mode:
@@ -184,22 +204,37 @@ def _carry_out(
     approvals = [names.checked("remedy", remedy) for remedy in asked.approvals]
     if asked.account is not None:
         names.checked("account", asked.account)
-    if asked.incident is not None:
-        open_incident(asked.incident, loaded)
-    said = client_report.read(asked.report) if asked.report is not None else None
+    tracker = open_incident(asked.incident, loaded) if asked.incident is not None else None
+    enough = bool(named) and (asked.account is not None or not asked.account_needed)
+    if tracker is None and not enough:
+        lacks = "a server" if not named else "an account"
+        raise InputError(f"Name {lacks}, or an incident that says all: --incident TRACKER:ID.")
+    reported = client_report.read(asked.report) if asked.report is not None else client_report.ClientReport()
     source = inventory.source_of(inventory_source, loaded, here)
     found = inventory.load(source, here)
+    servers = found.servers(named, loaded.servers_group)
+    progress = Progress(terminal.stderr(), verbose)
+    account = asked.account
+    if tracker is not None:
+        fields = loaded.tracker(asked.incident or "").fields
+        said = _said(tracker, fields, enough, progress)
+        problems = dict(said.problems)
+        servers = reading.servers_of(said, servers, fields, found, loaded.servers_group, problems)
+        account = reading.account_of(said, account, asked.account_needed, fields, problems)
+        reported = reading.combined(said.report, reported, "the client report", problems)
+        if problems:
+            raise _asked_back(tracker, problems, asked.incident or "", loaded)
     if loaded.keep_days is not None:
         retention.remove_old(Runs(loaded.runs_dir), loaded.keep_days)
     request = Request(
         playbook=asked.playbook,
         mode=asked.mode,
-        named=named,
-        servers=found.servers(named, loaded.servers_group),
+        named=named or servers,
+        servers=servers,
         inventory=str(source),
-        account=asked.account,
+        account=account,
         incident=asked.incident,
-        client_report=said is not None,
+        client_report=reported != client_report.ClientReport(),
         approvals=approvals,
         watch=asked.watch,
         go_on=asked.go_on,
@@ -208,12 +243,49 @@ def _carry_out(
         command=list(context.obj),
     )
     here.playbook(request.playbook)
-    progress = Progress(terminal.stderr(), verbose)
     if asked.watch:
         progress.note(f"Ask the user to reconnect now: the account is watched for up to {asked.watch} s.")
     diagnosis = Diagnosis(here, loaded, progress)
     with _signals_cancel(diagnosis):
-        return diagnosis.carry_out(request, said, superseded)
+        return diagnosis.carry_out(request, _without_secrets(reported, loaded), superseded)
+
+
+def _said(tracker: Tracker, fields: Fields, enough: bool, progress: Progress) -> reading.Said:
+    """What the incident says; nothing where it can't be read and isn't needed for the run."""
+    try:
+        said = reading.read(tracker, fields)
+    except TrackerError as error:
+        if not enough:
+            raise InputError(f"The incident can't be read, and the command doesn't say all: {error}") from None
+        progress.note(f"The incident can't be read; what the command says has to be enough: {error}")
+        return reading.Said()
+    for note in said.notes:
+        progress.note(note)
+    return said
+
+
+def _asked_back(tracker: Tracker, problems: reading.Problems, incident: str, loaded: settings.Settings) -> InputError:
+    """Asks the incident, once, what is missing or contradictory; the sentence for the terminal."""
+    question = reading.question(problems.values())
+    told = "the incident was told"
+    try:
+        # The same may be asked by several at once.
+        with alone(loaded.state / "questions"):
+            if not tracker.told(question.marker):
+                tracker.comment(question)
+    except ReconnectError as error:
+        told = f"it could not be told: {error}"
+    said = " ".join(problems.values()).rstrip(".")
+    return InputError(f"{one_line(incident, 80)} can't be worked on: {said} ({told}).")
+
+
+def _without_secrets(
+    reported: client_report.ClientReport, loaded: settings.Settings
+) -> client_report.ClientReport | None:
+    """What is kept and judged of a client report; None where it says nothing."""
+    if reported == client_report.ClientReport():
+        return None
+    return reported.model_copy(update=Redaction(pages.secrets_of(loaded)).document(reported.model_dump()))
 
 
 def _tell(ended: Report, as_json: bool) -> None:

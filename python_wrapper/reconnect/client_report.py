@@ -57,10 +57,18 @@ class _PlainLoader(yaml.SafeLoader):
 
 def read(path: Path) -> ClientReport:
     """The client report in the file `path`. Raises InputError when it can't be used."""
+    try:
+        with path.open("rb") as file:
+            return read_from(file, path)
+    except OSError as error:
+        raise InputError(f"The client report {one_line(path)} can't be read: {error.strerror}.") from None
+
+
+def read_from(file: BinaryIO, path: Path) -> ClientReport:
+    """The same, from a file that is open already; `path` is only its name."""
     if path.suffix.lower() not in {".json", ".yml", ".yaml"}:
-        return ClientReport(log=_log(path))
-    text = _text(path)
-    fields = _structured(path, text)
+        return ClientReport(log=_log(file, path))
+    fields = _structured(path, _text(file, path))
     if isinstance(fields.get("log"), str):
         fields["log"] = _lines(fields["log"])
     try:
@@ -77,22 +85,18 @@ def read(path: Path) -> ClientReport:
     return report
 
 
-def _log(path: Path) -> list[str]:
+def _log(file: BinaryIO, path: Path) -> list[str]:
     errors: deque[str] = deque(maxlen=MAX_ERROR_LINES)
     last: deque[str] = deque()
     length = 0
-    try:
-        with path.open("rb") as file:
-            for line in _log_lines(file, path):
-                last.append(line)
-                length += len(line)
-                while len(last) > MAX_LOG_LINES or length > MAX_BYTES // 4:
-                    gone = last.popleft()
-                    length -= len(gone)
-                    if _ERROR.search(gone):
-                        errors.append(gone)
-    except OSError as error:
-        raise InputError(f"The client report {one_line(path)} can't be read: {error.strerror}.") from None
+    for line in _log_lines(file, path):
+        last.append(line)
+        length += len(line)
+        while len(last) > MAX_LOG_LINES or length > MAX_BYTES // 4:
+            gone = last.popleft()
+            length -= len(gone)
+            if _ERROR.search(gone):
+                errors.append(gone)
     return [printable(line) for line in (*errors, *last)]
 
 
@@ -118,12 +122,8 @@ def _log_lines(file: BinaryIO, path: Path) -> Iterator[str]:
             return
 
 
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"The client report {one_line(path)} can't be read: {error.strerror}.") from None
+def _text(file: BinaryIO, path: Path) -> str:
+    content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InputError(f"The client report {one_line(path)} is larger than {MAX_BYTES // 1024} KiB.")
     return printable(content.decode("utf-8", errors="replace").replace("\r\n", "\n"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reconnect import bundle, outcomes, pages, reports
+from reconnect.redaction import Redaction
 from reconnect.result import Result, to_json
 from reconnect.runs import Run
 from reconnect.settings import Settings
@@ -34,18 +35,23 @@ def tellings(run: Run, results: Sequence[Result], settings: Settings) -> list[Te
     """Everything the incident is told of a run, in this order: the report for the staff, the message for the user, the
     change that its ending asks for. The same run always gives the same."""
     answer = outcomes.answer(results, settings.answers)
+    redaction = Redaction(pages.secrets_of(settings))
     tracker = settings.tracker(run.record.request.incident or "")
     told: list[Telling] = [
         Comment(
             marker=marker(run, "report"),
-            text=_bounded(reports.text(run.record, results)),
-            attachments=attachments(run, results, settings, answer.do == "move"),
+            text=_bounded(redaction.text(reports.text(run.record, results))),
+            attachments=attachments(run, results, settings, redaction, answer.do == "move"),
         )
     ]
     messages = dict.fromkeys(r.verdict.user_message for r in results if r.verdict and r.verdict.user_message)
     if answer.tell_user and messages:
         told.append(
-            Comment(marker(run, "user"), "\n\n".join(one_line(words, 2000) for words in messages), to_user=True)
+            Comment(
+                marker(run, "user"),
+                redaction.text("\n\n".join(one_line(words, 2000) for words in messages)),
+                to_user=True,
+            )
         )
     if answer.do == "close":
         told.append(Change("close", answer.reason, marker(run, "close")))
@@ -76,7 +82,9 @@ def marker(run: Run, kind: str) -> str:
     return f"reconnect-{run.run_id}-{kind}"
 
 
-def attachments(run: Run, results: Sequence[Result], settings: Settings, escalated: bool) -> list[Attachment]:
+def attachments(
+    run: Run, results: Sequence[Result], settings: Settings, redaction: Redaction, escalated: bool
+) -> list[Attachment]:
     """The files that go with the report: the page, the result document of every server, and the bundle for those it is
     escalated to."""
     page = pages.page_of(run, results, settings).encode()
@@ -85,7 +93,7 @@ def attachments(run: Run, results: Sequence[Result], settings: Settings, escalat
         Attachment(
             name=f"reconnect-{run.run_id}-{result.server}.json",
             content_type="application/json",
-            content=json.dumps(to_json(result), indent=2).encode(),
+            content=json.dumps(redaction.document(to_json(result)), indent=2).encode(),
         )
         for result in results
     ]

@@ -188,16 +188,8 @@ class Runs:
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
         """Nobody else begins a run meanwhile."""
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise ReconnectError(f"The run can't be kept in {self.folder}: {error.strerror}.") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with alone(self.folder):
             yield
-        finally:
-            os.close(descriptor)
 
     def __iter__(self) -> Iterator[Run]:
         """Every run that can be read, the newest first."""
@@ -222,6 +214,21 @@ class Runs:
         if len(matching) > 1:
             raise InputError(f"{len(matching)} runs begin with '{shown}': give more of the id.")
         return matching[0]
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else is here for the same folder meanwhile. Raises ReconnectError when it can't be made."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ReconnectError(f"Runs can't be kept in {folder}: {error.strerror}.") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any) -> None:

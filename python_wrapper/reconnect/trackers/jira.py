@@ -41,8 +41,8 @@ class Jira:
         self._base = base_address(_NAME, self._settings)
 
     def read(self) -> Incident:
-        """The issue, and where its attachments are."""
-        fields = self._fields()
+        """The issue, its fields both by their ids and as people call them, and where its attachments are."""
+        fields, called = self._all_fields()
         queues = fields.get(self._settings.queue_field)
         return Incident(
             self._reference,
@@ -50,7 +50,12 @@ class Jira:
             _name(fields.get("status")),
             _name(queues[0]) if isinstance(queues, list) and queues else None,
             _name(fields.get("assignee")) or None,
-            {name: _name(value) for name, value in fields.items() if value is not None},
+            {
+                name: _name(value)
+                for identifier, value in fields.items()
+                if value is not None
+                for name in (identifier, str(called.get(identifier) or identifier))
+            },
             {
                 path: str(one.get("filename") or "")
                 for one in fields.get("attachment") or []
@@ -122,13 +127,19 @@ class Jira:
         self._http.ask("PUT", f"{self._path}/assignee", {204}, json_body={key: owner})
 
     def _fields(self) -> dict[str, Any]:
-        own = self._settings.fields.model_dump(exclude_none=True).values()
-        names = ["summary", "status", "assignee", "attachment", self._settings.queue_field, *own]
-        answer = self._http.ask("GET", self._path, {200}, query={"fields": ",".join(names)})
+        return self._issue({"fields": "status,attachment"})[0]
+
+    def _all_fields(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self._issue({"fields": "*all,-comment,-worklog", "expand": "names"})
+
+    def _issue(self, query: dict[str, str | int]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The issue's fields by their ids, and what people call these, where that was asked for."""
+        answer = self._http.ask("GET", self._path, {200}, query=query, limit=MAX_FILE_BYTES)
         fields = answer.get("fields") if isinstance(answer, dict) else None
         if not isinstance(fields, dict):
             raise TrackerError(f"{_NAME}'s answer about {self._reference} is not an issue.")
-        return fields
+        called = answer.get("names")
+        return fields, called if isinstance(called, dict) else {}
 
     def _path_of(self, url: str) -> str | None:
         """The path below our address; None for a file that is kept elsewhere."""

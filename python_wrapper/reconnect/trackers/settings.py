@@ -11,16 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 class Fields(BaseModel):
     """The tracker's own names of the fields that say what the incident is about; a field without a name isn't read.
 
-    `server` and `account` name them; the others are what the client reports (docs/documents.md).
+    `server` and `account` name them; the others are what the client reports (docs/documents.md), `settings` as lines
+    `name: value`.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    server: str | None = None
-    account: str | None = None
-    error_message: str | None = None
-    internet: str | None = None
-    reconnected: str | None = None
+    server: str | None = "Server"
+    account: str | None = "Account"
+    error_message: str | None = "Error message"
+    internet: str | None = "Internet connection"
+    reconnected: str | None = "Reconnected"
+    settings: str | None = "Client settings"
 
 
 class Server(BaseModel):
@@ -53,13 +55,6 @@ class RtSettings(Server):
 
     prefix: ClassVar[str] = "rt"
 
-    fields: Fields = Fields(
-        server="Server",
-        account="Account",
-        error_message="Error message",
-        internet="Internet connection",
-        reconnected="Reconnected",
-    )
     status_closed: str = "resolved"
     """The status of a closed ticket."""
     reason_field: str | None = None
@@ -73,13 +68,22 @@ class ServiceNowSettings(Server):
 
     user: str | None = None
     table: str = Field(default="incident", pattern=r"^[a-z][a-z0-9_]{0,79}$")
-    fields: Fields = Fields(server="cmdb_ci", account="u_account", error_message="u_error_message")
+    fields: Fields = Fields(
+        server="cmdb_ci",
+        account="u_account",
+        error_message="u_error_message",
+        internet="u_internet",
+        reconnected="u_reconnected",
+        settings="u_client_settings",
+    )
     state_closed: str = "6"
     close_code: str = "Solution provided"
 
 
 class JiraSettings(Server):
-    """Jira's REST API, version 2; `user` is the address whose API token it is, None for a personal access token."""
+    """Jira's REST API, version 2; `user` is the address whose API token it is, None for a personal access token.
+
+    Its `fields` are named as people see them, or by their ids (`customfield_10050`)."""
 
     prefix: ClassVar[str] = "jira"
 
@@ -97,7 +101,14 @@ class ZammadSettings(Server):
 
     prefix: ClassVar[str] = "zammad"
 
-    fields: Fields = Fields(server="server", account="account", error_message="error_message")
+    fields: Fields = Fields(
+        server="server",
+        account="account",
+        error_message="error_message",
+        internet="internet",
+        reconnected="reconnected",
+        settings="client_settings",
+    )
     state_closed: str = "closed"
 
 

@@ -34,8 +34,14 @@ def jira(server: Recorder) -> Jira:
         fields["status"] = {"name": "Done"}
         return Answer(204)
 
+    names = {"customfield_10050": "Server", "customfield_10051": "Account"}
+
+    def issue(asked):
+        more = {"names": names} if asked.query.get("expand") == "names" else {}
+        return Answer(200, {"key": "SUP-12", "fields": fields, **more})
+
     server.routes = {
-        f"GET {ISSUE}": Answer(200, {"key": "SUP-12", "fields": fields}),
+        f"GET {ISSUE}": issue,
         f"PUT {ISSUE}": Answer(204),
         f"PUT {ISSUE}/assignee": Answer(204),
         f"GET {ISSUE}/comment": Answer(200, {"comments": [{"body": "hello"}, {"body": "x\nreconnect-r-user"}]}),
@@ -47,14 +53,14 @@ def jira(server: Recorder) -> Jira:
         f"POST {ISSUE}/transitions": transition,
         "GET /rest/api/2/attachment/content/7": Answer(200, b"line"),
     }
-    own = {"server": "customfield_10050", "account": "customfield_10051"}
-    return Jira("SUP-12", Settings(jira={"url": server.url, "token": "right", "user": "a@b.test", "fields": own}))
+    return Jira("SUP-12", Settings(jira={"url": server.url, "token": "right", "user": "a@b.test"}))
 
 
 def test_an_issue_is_read(server, jira):
     incident = jira.read()
     assert (incident.subject, incident.status, incident.queue) == ("Can't register", "Open", "First level")
     assert (incident.fields["customfield_10050"], incident.fields["customfield_10051"]) == ("pbx22", "1001")
+    assert (incident.fields["Server"], incident.fields["Account"]) == ("pbx22", "1001")
     assert list(incident.files.values()) == ["client.log"]  # what lies on another host isn't fetched
     assert jira.file(next(iter(incident.files))) == b"line"
     assert server.asked[-1].query == {"redirect": "false"}

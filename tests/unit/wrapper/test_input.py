@@ -92,7 +92,7 @@ def test_an_option_like_server_is_refused(refused):
         (["alpha", "--incident", "rt:1"], "RECONNECT_RT_TOKEN_FILE"),
         (["alpha", "--incident", "file:/nowhere/at/all"], "folder doesn't exist"),
         (["alpha", "--client-report", "/nowhere"], "can't be read"),
-        ([], "SERVER"),
+        ([], "Name a server"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(refused, arguments, sentence):

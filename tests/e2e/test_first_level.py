@@ -11,9 +11,8 @@ import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._register import register
 from trials.cases import SERVERS
+from trials.phone import follows_the_message
 from trials.tools import INVENTORY, ROOT
-
-from .phone import follows_the_message
 
 ROWS = {
     "pbx22": "SELECT e.*, a.*, o.* FROM ps_endpoints e LEFT JOIN ps_auths a ON a.id = e.auth "
@@ -132,14 +131,10 @@ def test_first_level_goes_straight_on_when_it_is_told_to(lab, fix, broken, serve
 
 
 @servers
-@pytest.mark.parametrize(("field", "value"), [("port", 5071), ("address", "198.18.20.99"), ("username", "1003")])
-def test_a_client_that_is_set_up_wrongly_fetches_its_configuration_and_registers(
-    lab, fix, broken, server, field, value
-):
+def test_a_client_that_fetches_its_configuration_shows_its_password_to_nobody(lab, fix, broken, server):
     with broken(server), follows_the_message(lab, "1004"):
-        ended = fix(server, "1004", "--yes", report={"internet": True, "settings": {field: value}})
+        ended = fix(server, "1004", "--yes", report={"internet": True, "settings": {"port": 5071}})
     assert ending(ended) == (0, "fixed_client_configuration"), ended.result["remedies"]
-    assert [one["cause"] for one in ended.result["verdict"]["root_causes"]] == [f"client_wrong_{field}"]
     secrets = json.loads((ROOT / "tests/lab/.state/secrets.yml").read_text())
     assert secrets["servers"][server]["accounts"]["1004"] not in ended.stdout
 

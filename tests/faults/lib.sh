@@ -125,3 +125,57 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
     print(client.recv(2048).splitlines()[0].decode())
 PYTHON
 }
+
+# password_of NAME: the account's password as the server has it
+password_of() {
+    if [ "$SERVER" = pbx22 ]; then
+        mysql -N asterisk -e "SELECT password FROM ps_auths WHERE id = '$1'"
+    else
+        mysql -N asterisk -e "SELECT secret FROM sippeers WHERE name = '$1'"
+    fi
+}
+
+# register_as NAME [SECONDS]: REGISTER as the account over TLS with the password on standard input, from the server itself,
+# and vanish after SECONDS without a word; prints the answer
+register_as() {
+    # The program comes by another way than the password, which no argument may be.
+    python3 <(cat <<'PYTHON'
+import hashlib, re, socket, ssl, sys, time
+
+user, server, seconds = sys.argv[1:]
+password = sys.stdin.readline().strip()
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+md5 = lambda *parts: hashlib.md5(":".join(parts).encode()).hexdigest()
+uri = "sip:%s" % server
+with context.wrap_socket(socket.create_connection((server, 5061), 3)) as client:
+    client.settimeout(3)
+    own = "%s:%d" % client.getsockname()[:2]
+
+    def ask(number, *more):
+        client.sendall("\r\n".join((
+            "REGISTER %s SIP/2.0" % uri,
+            "Via: SIP/2.0/TLS %s;branch=z9hG4bKas%d;rport" % (own, number),
+            "From: <sip:%s@%s>;tag=as" % (user, server),
+            "To: <sip:%s@%s>" % (user, server),
+            "Call-ID: as@%s" % own,
+            "CSeq: %d REGISTER" % number,
+            "Contact: <sip:%s@%s;transport=tls>" % (user, own),
+            "Expires: 600", "Max-Forwards: 70", *more, "Content-Length: 0", "", "",
+        )).encode())
+        while True:
+            answer = client.recv(4096).decode()
+            if re.match("SIP/2.0 [2-6]", answer):
+                return answer
+
+    asked = re.search("(?im)^WWW-Authenticate: Digest .*$", ask(1)).group()
+    realm, nonce = (re.search('%s="([^"]*)"' % name, asked).group(1) for name in ("realm", "nonce"))
+    qop = ("00000001", "as", "auth") if "qop" in asked else ()
+    proof = md5(md5(user, realm, password), nonce, *qop, md5("REGISTER", uri))
+    said = 'Digest username="%s",realm="%s",nonce="%s",uri="%s",response="%s",algorithm=MD5' % (
+        user, realm, nonce, uri, proof)
+    print(ask(2, "Authorization: " + said + (',qop=auth,nc=00000001,cnonce="as"' if qop else "")).splitlines()[0])
+    time.sleep(float(seconds))
+PYTHON
+) "$1" "$ADDRESS" "${2:-0}"
+}

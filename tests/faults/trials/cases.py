@@ -36,6 +36,7 @@ class Case:
     account: str = ""
     client_report: dict[str, Any] | None = None
     command: str = "diagnose-server"
+    follows: bool = False
     expects: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -89,7 +90,12 @@ def of_file(kind: str, file: Path) -> list[Case]:
             what=content["what"],
             breaks=breaks,
             places=frozenset(
-                {*(SERVERS if wide else ()), server, *(part["where"] for part in parts if part.get("where"))}
+                {
+                    *(SERVERS if wide else ()),
+                    *(("phone",) if content.get("follows") else ()),
+                    *(part["where"] for part in parts if part.get("where")),
+                    server,
+                }
             ),
             wide=wide,
             account=next((str(part["account"]) for part in (content, *parts) if part.get("account")), ""),
@@ -97,6 +103,7 @@ def of_file(kind: str, file: Path) -> list[Case]:
                 (part["client_report"] for part in (content, *parts) if part.get("client_report")), None
             ),
             command=content.get("command", "diagnose-server"),
+            follows=content.get("follows", False),
             expects=content.get("expects") or {},
         )
         for server in servers

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import expect
 from .cases import Case
+from .phone import follows_the_message
 from .tools import ROOT, Ended, Lab, ToolError, locked, reconnect
 
 sys.path.append(str(ROOT / "collections"))
@@ -87,7 +88,8 @@ def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None
     """Diagnose and compare, mend what `--apply` may, then what an approval may."""
     workspace.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    ended = diagnose(case, workspace)
+    with follows_the_message(Lab(), case.account) if case.follows else contextlib.nullcontext():
+        ended = diagnose(case, workspace)
     outcome.seconds = round(time.monotonic() - began, 1)
     result = ended.result
     verdict = result["verdict"]

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils import (
@@ -112,6 +113,22 @@ def test_an_answer_without_end_is_cut_off(tmp_path, monkeypatch):
     with control(tmp_path, talk) as path, pytest.raises(ProbeError) as caught:
         _control.command("core show version", path, 5)
     assert caught.value.error == "invalid"
+
+
+def test_a_busy_asterisk_is_waited_for(tmp_path):
+    path = str(tmp_path / "asterisk.ctl")
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
+        busy.bind(path)
+        busy.listen(0)
+        first.connect(path)  # the only place to wait at is taken
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(_control.greeting, path, 20)
+            with pytest.raises(TimeoutError):
+                answer.result(0.2)
+            for caller in (busy.accept()[0], busy.accept()[0]):
+                with caller, contextlib.suppress(OSError):
+                    caller.sendall(GREETING)
+            assert answer.result(20)["version"] == "22.10.1"
 
 
 def test_without_a_socket_there_is_no_asterisk(tmp_path):
@@ -262,6 +279,14 @@ def test_ami_refuses_and_is_silent():
     with served(socket.AF_INET, ("127.0.0.1", 0), silent) as address, pytest.raises(ProbeError) as caught:
         _ami.Ami(access(address), 0.2)
     assert caught.value.error == "timed_out"
+
+
+@pytest.mark.parametrize(
+    ("queued", "maximum", "over"), [(500, 400, 1), (451, 500, 1), (451, 499, 0), (450, 700, 0), (0, 700, 0)]
+)
+def test_a_task_processor_is_behind_from_its_high_water_mark_down_to_its_low_one(queued, maximum, over):
+    line = f"pjsip/distributor-0000003e  9000  {queued}  {maximum}  450  500  0  3846\n"
+    assert _asterisk_answers.parse_taskprocessors(line)["over_high_water"] == over
 
 
 def test_a_stopped_process_is_seen_to_be_stopped():

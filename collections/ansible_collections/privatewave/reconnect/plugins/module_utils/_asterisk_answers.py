@@ -32,7 +32,7 @@ _PEER_STATUS = {
 }
 
 _MODULE = re.compile(r"^(\S+)\s.*\s\d+\s+(Not Running|Running)\b.*$")
-_TASKPROCESSOR = re.compile(r"^(\S.*?)\s+\d+\s+(\d+)\s+(\d+)\s+\d+\s+(\d+)(?:\s+\d+\s+\d+)?\s*$")
+_TASKPROCESSOR = re.compile(r"^(\S.*?)\s+\d+\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)(?:\s+\d+\s+\d+)?\s*$")
 _PJSIP_TRANSPORT = re.compile(r"^Transport:\s+(\S+)\s+(\S+)\s+\S+\s+\S+\s+(\S+):(\d+)\s*$")
 _PJSIP_ENDPOINT = re.compile(r"^ Endpoint:\s+(\S+)\s+(\S.*?)\s+\d+ of \S+\s*$")
 _PJSIP_CONTACT = re.compile(r"^\s+Contact:\s+(\S+)\s+(?:[0-9a-f]{6,}\s+)?(\w+)\s+([\d.]+|-?nan)\s*$")
@@ -140,18 +140,24 @@ def parse_realtime(sections):
 
 
 def parse_taskprocessors(text):
-    """``core show taskprocessors`` as ``{count, worst, over_high_water}``; ``worst`` has the longest queue."""
+    """``core show taskprocessors`` as ``{count, worst, over_high_water}``; ``worst`` has the longest queue.
+
+    A task processor counts as over its high water mark from when it reaches it until it is back at its low water mark:
+    that long Asterisk has an alert for it (taskprocessor.c).
+    """
     found = []
+    over = 0
     for match in map(_TASKPROCESSOR.match, text.splitlines()):
         if match:
-            queued, maximum, high_water = map(int, match.groups()[1:])
+            queued, maximum, low_water, high_water = map(int, match.groups()[1:])
+            over += queued >= high_water or (queued > low_water and maximum >= high_water)
             found.append({"name": match.group(1), "queued": queued, "maximum": maximum, "high_water": high_water})
     if not found:
         raise ProbeError("invalid", "no task processors in the answer")
     return {
         "count": len(found),
         "worst": max(found, key=lambda one: (one["queued"], one["maximum"])),
-        "over_high_water": sum(one["queued"] > one["high_water"] for one in found),
+        "over_high_water": over,
     }
 
 

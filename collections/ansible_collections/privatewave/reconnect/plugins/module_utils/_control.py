@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import time
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError, error_of
@@ -50,7 +51,9 @@ def _talk(path, limit, line):
     deadline = time.monotonic() + limit
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.settimeout(limit)
+            # A busy Asterisk has few places for callers. The kernel waits for one; Python's own limit would not.
+            wait = struct.pack("ll", int(limit), int(limit % 1 * 1000000))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
             connection.connect(path)
             hello, rest = _until(connection, deadline, b"\n", GREETING_LIMIT)
             facts = parse_greeting(hello.decode("utf-8", "replace"))

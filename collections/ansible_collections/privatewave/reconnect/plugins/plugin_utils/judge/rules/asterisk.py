@@ -241,8 +241,13 @@ def load(evidence: Evidence) -> Iterator[Finding]:
         say = Say(
             "asterisk.taskprocessors", "asterisk", "taskprocessors", evidence=(("asterisk.taskprocessors", tasks.data),)
         )
-        if over:
-            yield say.warns(f"{over} task processors have more queued than their high water mark.")
+        worst = tasks.data.get("worst") or {}
+        text = f"{over} task processors are behind; {worst.get('name')} has {worst.get('queued')} tasks queued"
+        if over and evidence.settings.get("channel_driver") == "sip":
+            yield say.warns(f"{text}.")
+        elif over:
+            # res_pjsip's distributor: no new request is taken while any task processor has its alert.
+            yield say.fails(f"{text}: Asterisk drops new SIP requests until it has caught up.", "asterisk_overloaded")
         else:
             yield say.passes(f"None of {tasks.data.get('count')} task processors is behind.")
     found = evidence.probe("asterisk", "process")

@@ -135,6 +135,9 @@ def fix_account_config(
     go_on: Annotated[
         bool, typer.Option("--continue", help="Where first level ends, go on with second level's diagnosis.")
     ] = False,
+    rotate_password: Annotated[
+        bool, typer.Option("--rotate-password", help="Mend a wrong password by a new one, stored in the registry.")
+    ] = False,
     timeout: Timeout = 300,
     inventory_source: InventorySource = None,
     as_json: Json = False,
@@ -147,7 +150,7 @@ def fix_account_config(
     mode = _mode(apply or yes, check)
     asked = _Asked("fix-account-config.yml", mode, [server] if server else [], account, incident, report, timeout)
     asked.account_needed = True
-    asked.watch, asked.go_on = watch, go_on
+    asked.watch, asked.go_on, asked.rotate_password = watch, go_on, rotate_password
     ask = _ask if mode == "diagnose" and not as_json and sys.stdin.isatty() else None
     ended = _carry_out(context, asked, inventory_source, verbose, ask)
     if ended.superseded:
@@ -180,6 +183,7 @@ class _Asked:
     approvals: list[str] = field(default_factory=list)
     watch: int = 0
     go_on: bool = False
+    rotate_password: bool = False
     call_test: bool = False
     account_needed: bool = False
 
@@ -238,6 +242,7 @@ def _carry_out(
         approvals=approvals,
         watch=asked.watch,
         go_on=asked.go_on,
+        rotate_password=asked.rotate_password,
         call_test=asked.call_test,
         timeout=asked.timeout,
         command=list(context.obj),

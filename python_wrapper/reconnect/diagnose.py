@@ -234,6 +234,7 @@ class Diagnosis:
                 "reconnect_account": request.account or "",
                 "reconnect_watch": request.watch,
                 "reconnect_continue": request.go_on,
+                "reconnect_rotate_password": request.rotate_password,
                 "reconnect_call_test": request.call_test,
                 "reconnect_client_report_file": str(run.client_report_file) if request.client_report else "",
             },
@@ -260,7 +261,7 @@ def _answering(runs: Runs, request: Request) -> Run | None:
     if request.incident is None:
         return None
     asked_at = psutil.Process().create_time()
-    same = ("playbook", "mode", "servers", "account", "incident", "approvals")
+    same = ("playbook", "mode", "servers", "account", "incident", "approvals", "rotate_password")
     for run in itertools.islice(runs, 50):
         finished = run.record.finished_at
         alike = all(getattr(run.record.request, name) == getattr(request, name) for name in same)

@@ -36,7 +36,8 @@ class Request(BaseModel):
     """What was asked of a run.
 
     `watch` is how many seconds the account's registration attempts are watched (fix-account-config), `go_on` whether
-    first level goes straight on into second level's diagnosis, `call_test` whether the reserved accounts place a call.
+    first level goes straight on into second level's diagnosis, `rotate_password` whether it mends a wrong password by a
+    new one, `call_test` whether the reserved accounts place a call.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,6 +53,7 @@ class Request(BaseModel):
     approvals: list[str] = []
     watch: int = 0
     go_on: bool = False
+    rotate_password: bool = False
     call_test: bool = False
     timeout: float
     command: list[str]

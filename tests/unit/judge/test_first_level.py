@@ -95,3 +95,35 @@ def test_first_level_never_skips_second():
     verdict = handed_on({"outcome": "escalate_third_level", "escalate_to": "third level"})
     assert verdict == {"outcome": "escalate_second_level", "escalate_to": "second level"}
     assert handed_on({"outcome": "fixed_account"}) == {"outcome": "fixed_account"}
+
+
+def test_a_new_password_takes_the_place_of_what_would_mend_the_old_one():
+    roots = [
+        root("transport_mismatch", "account", "fix_account"),
+        root("password_mismatch", "account", "fix_account"),
+        root("client_wrong_port", "client", "deliver_configuration"),
+    ]
+    plan = [
+        {**step("fix_account", "account"), "cause": "transport_mismatch"},
+        {**step("deliver_configuration", "client"), "cause": "client_wrong_port"},
+    ]
+    verdict = narrowed(judged(roots, plan), None, rotate=True)["verdict"]
+    assert [(one["remedy"], one["role"], one["entry"], one["cause"]) for one in verdict["plan"]] == [
+        ("rotate_password", "client", "rotate", "password_mismatch")
+    ]
+    assert {one["remedy"] for one in verdict["root_causes"]} == {"rotate_password"}
+    assert verdict["outcome"] == "fault_found"
+
+
+def test_a_password_that_is_right_is_kept():
+    first = judged([root("aor_missing", "account", "fix_account")], [step("fix_account", "account")])
+    assert narrowed(first, None, rotate=True)["verdict"] == first["verdict"]
+
+
+def test_no_password_is_made_while_the_server_is_ill():
+    roots = [
+        root("database_stopped", "database", "restart_database"),
+        root("password_mismatch", "account", "fix_account"),
+    ]
+    plan = [step("restart_database", "database"), step("fix_account", "account")]
+    assert narrowed(judged(roots, plan), None, rotate=True)["verdict"]["plan"] == []

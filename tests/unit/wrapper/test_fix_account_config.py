@@ -24,7 +24,9 @@ PLANS = """
                policy: auto, arguments: {}}
         verdict:
           outcome: "{{ 'fixed_account' if reconnect_apply else 'fault_found' }}"
-          next_step: "watched {{ reconnect_watch }}, continue {{ reconnect_continue }}, account {{ reconnect_account }}"
+          next_step: >-
+            watched {{ reconnect_watch }}, continue {{ reconnect_continue }}, rotate {{ reconnect_rotate_password }},
+            account {{ reconnect_account }}
 """
 
 
@@ -54,9 +56,9 @@ def modes(place: Workplace) -> list[str]:
 
 
 def test_away_from_a_terminal_nothing_is_changed_and_nobody_is_asked(first_level):
-    ended = first_level.reconnect(*words(first_level, "--watch", "7", "--continue", "--json"))
+    ended = first_level.reconnect(*words(first_level, "--watch", "7", "--continue", "--rotate-password", "--json"))
     assert ended.code == 10
-    assert ended.json()["verdict"]["next_step"] == "watched 7, continue True, account 601"
+    assert ended.json()["verdict"]["next_step"] == "watched 7, continue True, rotate True, account 601"
     assert "reconnect now" in ended.stderr
     assert modes(first_level) == ["diagnose"]
 

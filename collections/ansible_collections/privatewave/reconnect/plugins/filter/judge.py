@@ -13,10 +13,14 @@ from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings imp
 
 
 def _judge(
-    evidence: Mapping[str, Any], apply: bool = False, approvals: Sequence[str] = (), level: str = "second"
+    evidence: Mapping[str, Any],
+    apply: bool = False,
+    approvals: Sequence[str] = (),
+    level: str = "second",
+    rotate: bool = False,
 ) -> dict[str, Any]:
     try:
-        return judge.judge(plain(evidence), bool(apply), plain(approvals), level)
+        return judge.judge(plain(evidence), bool(apply), plain(approvals), level, bool(rotate))
     except judge.EvidenceError as error:
         raise AnsibleFilterError(f"{error}.") from None
 

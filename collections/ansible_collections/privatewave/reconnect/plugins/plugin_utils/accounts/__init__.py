@@ -10,7 +10,7 @@ from typing import Any
 from . import model
 from .lines import Mistake, MistakeError, Node
 from .model import Account, Secret
-from .registries import RegistryError, RegistryPlugin, open_registry
+from .registries import Encrypt, PasswordKeeper, RegistryError, RegistryPlugin, open_registry
 from .registry import Registered, read
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "RegistryError",
     "RegistryPlugin",
     "Secret",
+    "keeper",
     "load",
     "open_registry",
     "resolved",
@@ -39,6 +40,26 @@ def load(configuration: Mapping[str, Any], inventory: str, servers: set[str] | N
     plugin = open_registry(configuration, inventory)
     documents, mistakes = plugin.documents()
     return read(documents, servers, plugin.plain_secrets, mistakes)
+
+
+def keeper(
+    configuration: Mapping[str, Any], inventory: str, server: str, username: str, encrypt: Encrypt
+) -> tuple[Account, Callable[[str], None]]:
+    """An account, and a function that stores another password of it in the registry.
+
+    Both raise `RegistryError` with one sentence; this one also when the password can't be stored there.
+    """
+    registered = load(configuration, inventory)
+    account = next((one for one in registered.of(server) if one.username == username), None)
+    if registered.mistakes or account is None:
+        raise RegistryError(f"The account registry has mistakes, or no account {username} of {server}.")
+    plugin = open_registry(configuration, inventory)
+    if not isinstance(plugin, PasswordKeeper):
+        raise RegistryError(
+            f"The account registry {configuration.get('plugin')} can't store a password: set the new one there, then "
+            "mend the account without a rotation."
+        )
+    return account, plugin.keeper(account, encrypt)
 
 
 def resolved(account: Account, reveal: Callable[[Secret, Mapping[str, str]], str]) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from .finding import Say
 
 #: What first level may mend; a cause of any other subject belongs to second level.
 SUBJECTS = ("account", "client")
+#: What a new password mends, where one is asked for: the registry is right unless somebody says otherwise.
+PASSWORDS = ("password_mismatch", "client_wrong_password")
+ROTATE = {"remedy": "rotate_password", "role": "client", "entry": "rotate"}
 #: The outcome of an attempt in the watch that says: it works.
 REGISTERED = "registered"
 
@@ -48,13 +51,15 @@ def triage(report: Mapping[str, Any] | None, attempts: Sequence[Mapping[str, Any
     )
 
 
-def narrowed(judgement: Mapping[str, Any], report: Mapping[str, Any] | None) -> Document:
-    """What `judge` found, as first level acts upon it.
+def narrowed(judgement: Mapping[str, Any], report: Mapping[str, Any] | None, rotate: bool = False) -> Document:
+    """What `judge` found, as first level acts upon it. ``rotate`` says that a wrong password is mended by a new one.
 
     A fault of the server itself leaves no plan: nothing about an account is changed that could not be proved, least
     of all while the database is in doubt. What first level cannot mend goes to second level.
     """
     verdict: Document = dict(judgement["verdict"])
+    if rotate:
+        verdict.update(_rotated(verdict))
     roots = verdict["root_causes"]
     beyond = [one for one in roots if one["subject"] not in SUBJECTS]
     theirs = [one for one in roots if one["subject"] in SUBJECTS]
@@ -81,6 +86,25 @@ def narrowed(judgement: Mapping[str, Any], report: Mapping[str, Any] | None) -> 
         user_message="We could not solve it at once: our engineers are looking into it now.",
     )
     return {**judgement, "verdict": verdict}
+
+
+def _rotated(verdict: Mapping[str, Any]) -> Document:
+    """Root causes and plan with a new password in the place of what would mend the old one.
+
+    It brings account and client to what the registry says as those remedies do: it takes the place of both.
+    """
+    password = next((one["cause"] for one in verdict["root_causes"] if one["cause"] in PASSWORDS), None)
+    replaced = [step for step in verdict["plan"] if step["role"] in SUBJECTS]
+    if password is None or not replaced:
+        return {}
+    rest = [step for step in verdict["plan"] if step not in replaced]
+    names = {step["remedy"] for step in replaced}
+    return {
+        "plan": [*rest, {**replaced[0], **ROTATE, "cause": password}],
+        "root_causes": [
+            {**one, "remedy": ROTATE["remedy"]} if one["remedy"] in names else one for one in verdict["root_causes"]
+        ],
+    }
 
 
 def handed_on(verdict: Mapping[str, Any]) -> Document:

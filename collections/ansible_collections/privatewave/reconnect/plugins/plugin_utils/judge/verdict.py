@@ -21,6 +21,7 @@ ORDER = (
     "load_modules",
     "fix_account",
     "deliver_configuration",
+    "rotate_password",
     "restart_provisioning",
     "unban_client",
     "open_host_firewall",
@@ -43,18 +44,20 @@ def judge(
     apply: bool = False,
     approvals: Collection[str] = (),
     level: str = "second",
+    rotate: bool = False,
 ) -> Document:
     """Judge an evidence document.
 
     ``apply`` says that remedies may be carried out, ``approvals`` names those that were approved, ``level`` is the
-    support level that acts upon it: ``first`` or ``second``. Returns ``{verdict, findings}`` as docs/documents.md
-    describes them. Raises `EvidenceError` when it is no evidence.
+    support level that acts upon it, ``first`` or ``second``, ``rotate`` says that first level mends a wrong password by
+    a new one. Returns ``{verdict, findings}`` as docs/documents.md describes them. Raises `EvidenceError` when it is
+    no evidence.
     """
     evidence = Evidence(document)
     findings = find(evidence)
     verdict = _verdict(evidence, findings, apply, approvals)
     judgement = {"verdict": verdict, "findings": [one.as_dict() for one in findings]}
-    return first_level.narrowed(judgement, evidence.client_report) if level == "first" else judgement
+    return first_level.narrowed(judgement, evidence.client_report, rotate) if level == "first" else judgement
 
 
 def find(evidence: Evidence) -> list[Finding]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from ..lines import Mistake, Node
+from ..model import Account
 
 _OURS = {"yaml": "yaml_files", "sql": "sql"}
 _FULL_NAME = re.compile(r"([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
@@ -34,6 +35,21 @@ class RegistryPlugin(Protocol):
         """What is registered, a document ``{group, accounts}`` for each group, and what could not be read.
 
         Raises `RegistryError` when nothing can be read.
+        """
+
+
+#: ``encrypt(plain text, ciphertext)`` encrypts with the key of that ciphertext; raises `RegistryError`.
+Encrypt = Callable[[str, str], str]
+
+
+@runtime_checkable
+class PasswordKeeper(Protocol):
+    """What a registry can do that can store a password; a registry need not."""
+
+    def keeper(self, account: Account, encrypt: Encrypt) -> Callable[[str], None]:
+        """A function that stores another password of ``account``, at once or not at all.
+
+        Both raise `RegistryError`, with one sentence without secrets; this one when it can't be stored there.
         """
 
 

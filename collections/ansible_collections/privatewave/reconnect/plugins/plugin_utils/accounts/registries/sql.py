@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _sql
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 
 from ..lines import Kind, Mistake, Node
-from ..model import FIELDS, MAPS
-from . import RegistryError
+from ..model import FIELDS, MAPS, Account
+from . import Encrypt, RegistryError
 
 LIMIT = 10.0
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(\.[A-Za-z_][A-Za-z0-9_]{0,63})?")
@@ -61,6 +61,35 @@ class Registry:
             )
             for name, accounts in groups.items()
         ], []
+
+    def keeper(self, account: Account, encrypt: Encrypt) -> Callable[[str], None]:
+        """Stores the password of an account in its row, in one transaction."""
+        del encrypt
+        which = (account.username, str(account.values["server"]))
+
+        def keep(password: str) -> None:
+            where = f"FROM {self.table} WHERE username = %s AND server = %s"
+            try:
+                connection = _sql.Connection(self.login, LIMIT)
+                try:
+                    with connection.transaction():
+                        if len(connection.records(f"SELECT username {where} FOR UPDATE", which)) != 1:
+                            raise RegistryError(
+                                f"The table {self.table} has no single row of the account {account.username}."
+                            )
+                        connection.change(
+                            f"UPDATE {self.table} SET password = %s WHERE username = %s AND server = %s",
+                            (password, *which),
+                        )
+                        stored = connection.records(f"SELECT password {where}", which)
+                        if [one["password"] for one in stored] != [password]:
+                            raise RegistryError(f"The table {self.table} does not keep the password as it was written.")
+                finally:
+                    connection.close()
+            except ProbeError as error:
+                raise RegistryError(f"The password can't be stored in the table {self.table}: {error}.") from None
+
+        return keep
 
     def _rows(self) -> list[dict[str, Any]]:
         try:

@@ -4,13 +4,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .. import lines
 from ..lines import Mistake, MistakeError, Node
-from . import RegistryError
+from ..model import Account, Secret
+from . import Encrypt, RegistryError
 
 FILE_LIMIT = 16 * 1024 * 1024
 
@@ -44,6 +51,21 @@ class Registry:
             mistakes.extend(doubled)
         return found, mistakes
 
+    def keeper(self, account: Account, encrypt: Encrypt) -> Callable[[str], None]:
+        """Stores the password of an account that has a vaulted one of its own; nothing else of the file changes."""
+        secret = account.values["password"]
+        name, _colon, line = account.where.rpartition(":")
+        file = (self.folder / Path(name).name).resolve()
+        _own_password(_plain_text(file), int(line), account)
+
+        def keep(password: str) -> None:
+            with _alone(file.parent):
+                text = _plain_text(file)
+                node, column = _own_password(text, int(line), account)
+                _replace(file, _with_password(text, node, column, encrypt(password, secret.text)))
+
+        return keep
+
     @staticmethod
     def _text(file: Path, name: str) -> str:
         try:
@@ -54,3 +76,100 @@ class Registry:
             raise MistakeError(Mistake(f"{name}:1", f"It can't be read: {error.strerror}.")) from None
         except UnicodeDecodeError:
             raise MistakeError(Mistake(f"{name}:1", "It is no UTF-8 text.")) from None
+
+
+def _plain_text(file: Path) -> str:
+    """The text of a file with its line ends as they are."""
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            return opened.read()
+    except OSError as error:
+        raise RegistryError(f"The account registry's {file.name} can't be read: {error.strerror}.") from None
+
+
+def _own_password(text: str, line: int, account: Account) -> tuple[yaml.ScalarNode, int]:
+    """The vaulted password of the account that begins in a line, and the column of its key. Raises `RegistryError`."""
+    secret = account.values["password"]
+    if not isinstance(secret, Secret) or secret.kind != "vault":
+        raise RegistryError(
+            f"The password of the account {account.username} is looked up ({account.where}) and can't be stored from "
+            "here: set the new one where it comes from, then mend the account without a rotation."
+        )
+    # Not the loader in C: only this one counts in characters.
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    listed: list[Any] = next((value.value for key, value in root.value if key.value == "accounts"), []) if root else []
+    found: list[Any] = next((one.value for one in listed if one.start_mark.line + 1 == line), [])
+    own = {key.value: (value, key.start_mark.column) for key, value in found}
+    if "username" not in own or str(own["username"][0].value) != account.username:
+        raise RegistryError(f"The account {account.username} is no longer at {account.where}: run it again.")
+    if "password" not in own:
+        raise RegistryError(
+            f"The account {account.username} has the password of its group ({account.where}): give it one of its own "
+            "there, then run it again."
+        )
+    return own["password"]
+
+
+def _with_password(text: str, node: yaml.ScalarNode, column: int, ciphertext: str) -> str:
+    """The text with another ciphertext in the place of a node, written as the one before it was."""
+    start, end = node.start_mark.index, node.end_mark.index
+    before = text[start:end]
+    if node.style in ("|", ">"):
+        newline = "\r\n" if "\r\n" in before else "\n"
+        lines_of = ["!vault |", *(" " * (column + 2) + one for one in ciphertext.split())]
+        # Empty lines behind it are counted to it, and stay.
+        written = newline.join(lines_of) + before[len(before.rstrip()) :]
+    else:
+        written = '!vault "' + "\\n".join(ciphertext.split()) + '"'
+    changed = text[:start] + written + text[end:]
+    was, now = lines.read(text, "")[0], lines.read(changed, "")[0]
+    others = [(_values(one), _values(other)) for one, other in zip(_all(was), _all(now), strict=True)]
+    if [pair[1] for pair in others if pair[0] != pair[1]] != [("vault", ciphertext.split())]:
+        raise RegistryError("The account registry could not be written so that only the password changes.")
+    return changed
+
+
+def _all(node: Node) -> Iterator[Node]:
+    """Every value in a document, in its order."""
+    yield node
+    for one in (*node.items, *(value for _name, value in node.fields)):
+        yield from _all(one)
+
+
+def _values(node: Node) -> tuple[Any, ...]:
+    return node.kind, node.text.split() if node.kind == "vault" else (node.text, [name for name, _one in node.fields])
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else stores a password in this folder meanwhile."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+        # What was renamed in it is on the disk before anybody relies on it.
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Put a text in the place of a file at once; owner and mode stay."""
+    try:
+        was = file.stat()
+        handle, name = tempfile.mkstemp(prefix=".new-", dir=file.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as new:
+                new.write(text)
+                os.fchmod(new.fileno(), was.st_mode & 0o7777)
+                if (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(new.fileno(), was.st_uid, was.st_gid)
+                new.flush()
+                os.fsync(new.fileno())
+            os.replace(name, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise RegistryError(f"The account registry's {file.name} can't be written: {error.strerror}.") from None

@@ -1,0 +1,91 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make a new password of an account: first in the account registry, then on its server."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.parsing.vault import VaultLib, VaultSecretsContext, parse_vaulttext_envelope
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import accounts
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import plain
+
+ACCOUNT = "privatewave.reconnect.account"
+ACCOUNTS = "privatewave.reconnect.accounts"
+ARGUMENTS = {"account": {"type": "str", "required": True}, "settings": {"type": "dict", "required": True}}
+
+#: Nothing that looks like something else on a small screen, and nothing that SIP or a shell takes for its own.
+LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+LENGTH = 24
+
+
+class ActionModule(ActionBase):
+    """The action `rotate_password`, documented in plugins/modules/rotate_password.py."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        arguments = plain(arguments)
+        server, username = str(variables["inventory_hostname"]), arguments["account"]
+        configuration = plain(self._templar.template(variables.get("reconnect_account_registry", {"plugin": "yaml"})))
+        folder = str(variables.get("inventory_dir") or self._loader.get_basedir())
+        try:
+            account, keep = accounts.keeper(configuration, folder, server, username, _encrypted)
+            # Every other secret can be looked up before anything is changed.
+            (wanted,) = plain(
+                lookup_loader.get(ACCOUNTS, loader=self._loader, templar=self._templar).run(
+                    [server], variables=variables, username=username
+                )
+            )
+            if self._task.check_mode:
+                return {**result, "changed": True, "registry": account.where}
+            password = "".join(secrets.choice(LETTERS) for _letter in range(LENGTH))
+            keep(password)
+        except (accounts.RegistryError, AnsibleError) as error:
+            raise AnsibleActionFail(f"No new password was made. {error}") from None
+        # From here on the registry is right, and whoever mends the account next makes the server follow it.
+        answer = self._told({**wanted, "password": password}, arguments["settings"], variables)
+        if answer.get("failed"):
+            raise AnsibleActionFail(
+                f"The account registry has the new password ({account.where}), the server may have the old one: "
+                f"{answer.get('msg', 'the module failed')} Mend the account again, and it follows the registry."
+            )
+        return {**result, "changed": True, "registry": account.where, "account": answer["accounts"][0]}
+
+    def _told(self, wanted: dict[str, Any], settings: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """What the module `account` answered, its failures too."""
+        arguments = {"accounts": [wanted], "settings": settings}
+        try:
+            return plain(self._execute_module(module_name=ACCOUNT, module_args=arguments, task_vars=variables))
+        except AnsibleError as error:
+            return {"failed": True, "msg": " ".join(str(error).split())}
+
+
+def _encrypted(text: str, like: str) -> str:
+    """A text encrypted with the key that opens the ciphertext ``like``."""
+    try:
+        label = parse_vaulttext_envelope(like.encode(), default_vault_id="")[3]
+        known = VaultSecretsContext.current().secrets
+        key = next((key for name, key in known if _opens(name, key, like)), None)
+        if key is None:
+            raise accounts.RegistryError("The vault's password that it is encrypted with is not known here.")
+        return VaultLib().encrypt(text, secret=key, vault_id=label).decode()
+    except AnsibleError as error:
+        raise accounts.RegistryError(f"It can't be encrypted ({type(error).__name__}).") from None
+
+
+def _opens(name: str, key: Any, ciphertext: str) -> bool:
+    try:
+        VaultLib([(name, key)]).decrypt(ciphertext.encode())
+    except AnsibleError:
+        return False
+    return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,23 @@ def reconnect(tmp_path: Path):
         return tools.reconnect(tmp_path, *words, json_output=json_output, limit=limit)
 
     return run
+
+
+@pytest.fixture
+def broken(lab):
+    """Faults in effect, healed afterwards in the opposite order."""
+
+    @contextlib.contextmanager
+    def make(server: str, *faults: str) -> Iterator[None]:
+        lab.run(server, "rm", "-f", "/var/lib/reconnect/state.json")
+        begun: list[str] = []
+        try:
+            for fault in faults:
+                begun.append(fault)
+                lab("break", fault, "--host", server)
+            yield
+        finally:
+            for fault in reversed(begun):
+                lab("heal", fault, "--host", server)
+
+    return make

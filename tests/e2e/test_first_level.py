@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
@@ -36,26 +35,6 @@ def fix(reconnect, tmp_path):
         return reconnect("fix-account-config", account, "--server", server, "--inventory", INVENTORY, *words)
 
     return run
-
-
-@pytest.fixture
-def broken(lab):
-    """Faults in effect, healed afterwards in the opposite order."""
-
-    @contextlib.contextmanager
-    def make(server: str, *faults: str) -> Iterator[None]:
-        lab.run(server, "rm", "-f", "/var/lib/reconnect/state.json")
-        begun: list[str] = []
-        try:
-            for fault in faults:
-                begun.append(fault)
-                lab("break", fault, "--host", server)
-            yield
-        finally:
-            for fault in reversed(begun):
-                lab("heal", fault, "--host", server)
-
-    return make
 
 
 def rows(lab, server: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import urllib.request
 from pathlib import Path
 
 import pytest
 
+from .rt import ask, environment, subjects, ticket
+
 ROOT = Path(__file__).resolve().parents[2]
-STATE = ROOT / "tests" / "lab" / ".state"
 
 # An ending of first or second level, without a fault to wait for.
 ENDS = """
@@ -28,14 +26,7 @@ ENDS = """
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch):
     """Makes a project whose diagnosis ends as it is told; the tracker is the lab's."""
-    url = json.loads((STATE / "secrets.yml").read_text())["tracker"]["url"]
-    for name, value in {
-        "RECONNECT_PROJECT": str(tmp_path / "project"),
-        "RECONNECT_RT_URL": url,
-        "RECONNECT_RT_TOKEN_FILE": str(STATE / "tracker_token"),
-        "RECONNECT_RT_SECOND_LEVEL_OWNER": "second-level",
-        "NO_PROXY": "198.18.20.5",
-    }.items():
+    for name, value in {"RECONNECT_PROJECT": str(tmp_path / "project"), **environment()}.items():
         monkeypatch.setenv(name, value)
 
     def make(outcome: str) -> None:
@@ -45,30 +36,6 @@ def project(tmp_path: Path, monkeypatch):
         (tmp_path / "project" / "playbooks" / "diagnose-server.yml").write_text(ENDS.replace("OUTCOME", outcome))
 
     return make
-
-
-def ask(path: str, body: dict | None = None) -> dict:
-    """The ticket system, asked as an engineer would."""
-    request = urllib.request.Request(
-        f"{os.environ['RECONNECT_RT_URL']}/REST/2.0/{path}",
-        data=json.dumps(body).encode() if body else None,
-        headers={
-            "Authorization": f"token {(STATE / 'tracker_token').read_text().strip()}",
-            "Content-Type": "application/json",
-        },
-    )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
-        return json.load(answer)
-
-
-def ticket() -> str:
-    fields = {"Queue": "General", "Subject": "Can't register", "Content": "408", "ContentType": "text/plain"}
-    return str(ask("ticket", fields)["id"])
-
-
-def subjects(number: str) -> list[str]:
-    items = ask(f"ticket/{number}/attachments?fields=Subject&per_page=100")["items"]
-    return [item["Subject"].rpartition("-")[2] for item in items if item["Subject"].startswith("reconnect-")]
 
 
 def diagnose(reconnect, number: str):

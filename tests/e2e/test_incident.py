@@ -1,0 +1,101 @@
+"""The whole way on real hosts: a ticket comes in, it alone starts the run, and it tells how that ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trials.tools import INVENTORY
+
+from . import browser, rt
+
+CANARY = "Kanarienvogel7"
+HOSTILE = "<script>alert(1)</script> {{ 7*7 }} {% raw %} \x1b[31m\u202e"
+
+
+@pytest.fixture(autouse=True)
+def tracker(lab, monkeypatch):
+    for name, value in rt.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def fix(reconnect):
+    """First level, for a ticket and nothing else."""
+
+    def run(number: str, *words: str, **more):
+        return reconnect(
+            "fix-account-config", "--incident", f"rt:{number}", "--inventory", INVENTORY, "--watch", "0", *words, **more
+        )
+
+    return run
+
+
+def seen(number: str, folder: Path) -> str:
+    """The ticket's own page and its history, as a person who is logged in sees them; pictures go into the folder."""
+    own = rt.own()
+    words = ""
+    with browser.Browser() as here:
+        here.screen(1280)
+        here.go(own["url"])
+        here.type("input[name=user]", own["user"])
+        here.type("input[name=pass]", own["password"] + "\n")
+        for page in ("Display", "History"):
+            here.go(f"{own['url']}/Ticket/{page}.html?id={number}")
+            # Nothing that a ticket or a report says becomes a part of the page.
+            assert here.run("return document.querySelectorAll('.message-stanza *:not(br):not(a)').length") == 0
+            here.picture(folder / f"{page}.png")
+            words += here.text
+    return words
+
+
+def test_a_missing_account_comes_in_and_the_ticket_is_closed(lab, fix, broken, tmp_path):
+    number = rt.ticket(
+        fields={"Server": "pbx22", "Account": "1005", "Internet connection": "yes", "Error message": "401"},
+        files={"client.log": f"REGISTER failed: 401\npassword={CANARY}\n".encode()},
+    )
+    with broken("pbx22", "account_missing"):
+        ended = fix(number, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert (ended.result["server"], ended.result["account"]) == ("pbx22", "1005")
+    assert ended.result["verdict"]["outcome"] == "fixed_account"
+    assert rt.ask(f"ticket/{number}")["Status"] == "resolved"
+    assert rt.subjects(number) == ["report", "user"]
+    run = ended.result["run_id"]
+    assert rt.files(number) == ["client.log", f"reconnect-{run}.html", f"reconnect-{run}-pbx22.json"]
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
+    if not browser.missing:
+        words = seen(number, tmp_path)
+        assert "Status changed from 'open' to 'resolved'" in words
+        assert "account_missing" in words
+        assert f"reconnect-{run}.html" in words
+        assert f"reconnect-{run}-pbx22.json" in words
+
+
+def test_what_first_level_cannot_mend_is_in_the_queue_of_second_level(lab, fix, tmp_path):
+    number = rt.ticket(fields={"Server": "pbx22", "Account": "602", "Error message": HOSTILE})
+    ended = fix(number, "--yes")
+    assert ended.code == 10, ended.stderr
+    moved = rt.ask(f"ticket/{number}")
+    assert moved["Owner"]["id"] == "second-level"
+    assert rt.ask(f"queue/{moved['Queue']['id']}")["Name"] == "Second level"
+    assert rt.subjects(number) == ["report"]
+    assert f"reconnect-{ended.result['run_id']}.tar.gz" in rt.files(number)
+    if not browser.missing:
+        words = seen(number, tmp_path)
+        assert "Queue changed from General to Second level" in words
+        assert "<script>alert(1)</script> {{ 7*7 }} {% raw %} \\x1b[31m" in words
+
+
+def test_a_ticket_that_lacks_a_field_is_asked_once(lab, fix):
+    number = rt.ticket(fields={"Server": HOSTILE})
+    for _ in range(2):
+        ended = fix(number, "--yes", json_output=False)
+        assert ended.code == 2
+        [sentence] = ended.stderr.splitlines()
+        assert "the field 'Account' is empty" in sentence
+        assert "\x1b" not in sentence
+    [marker] = rt.marked(number)
+    assert marker.startswith("reconnect-question-")
+    assert rt.ask(f"ticket/{number}")["Status"] == "new"

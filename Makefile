@@ -55,6 +55,7 @@ molecule: lab ## the roles, on the lab's hosts
 	cd collections/ansible_collections/privatewave/reconnect && molecule reset --all && molecule test --all
 
 e2e: lab ## end to end, on the lab: make e2e ONLY=EXPRESSION
+	@tests/setup/packages tests/e2e/packages.txt
 	$(BIN)/pytest tests/e2e $(if $(ONLY),-k '$(ONLY)')
 
 third: lab ## the fixed third of the faults, controls and pairs that CI runs

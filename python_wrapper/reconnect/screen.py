@@ -14,8 +14,8 @@ from reconnect.result import Finding, Judgement, Result, rfc3339
 from reconnect.runs import Run
 from reconnect.text import one_line
 
-_STYLES: dict[story.Tone, str] = {"good": "green", "bad": "red", "neutral": ""}
-_MARKS: dict[story.Tone, str] = {"good": "✔", "bad": "✘", "neutral": "•"}
+_STYLES: dict[story.Tone, str] = {"good": "green", "bad": "red", "warn": "yellow", "neutral": ""}
+_MARKS: dict[story.Tone, str] = {"good": "✔", "bad": "✘", "warn": "!", "neutral": "•"}
 
 
 def show(console: Console, run: Run, results: Sequence[Result], notes: Sequence[str] = ()) -> None:

@@ -16,7 +16,7 @@ from reconnect.text import one_line
 
 UNKNOWN_CAUSE = "unknown_cause"
 
-Tone = Literal["good", "bad", "neutral"]
+Tone = Literal["good", "bad", "warn", "neutral"]
 
 _OUTCOMES: dict[str, tuple[Tone, str]] = {
     "healthy": ("good", "nothing is wrong with the way to this server"),
@@ -147,7 +147,7 @@ def _other(findings: list[Finding]) -> Item:
     first = findings[0]
     vantages = list(dict.fromkeys(one_line(finding.vantage, 80) for finding in findings if finding.vantage))
     seen = f" (seen from {', '.join(vantages)})" if vantages else ""
-    tone: Tone = "bad" if first.status == "fail" else "neutral"
+    tone: Tone = "bad" if first.status == "fail" else "warn"
     return Item(f"{first.status} {first.code}: {one_line(first.summary)}{seen}", tone)
 
 

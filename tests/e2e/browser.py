@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,11 @@ class Browser:
         """Click on the first element that matches."""
         self._ask("POST", f"/element/{self._find(selector)}/click", {})
 
+    def press(self, key: str) -> None:
+        """Press and release a key, by the character that WebDriver has for it."""
+        keys = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
+        self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": keys}]})
+
     def run(self, script: str, *arguments: Any) -> Any:
         """What a script returns."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
@@ -75,7 +81,8 @@ class Browser:
         phone = width < 600
         size = {"width": width, "height": 844 if phone else 900, "deviceScaleFactor": 1, "mobile": phone}
         self._devtools("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        wanted = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in wanted.items()]
         self._devtools("Emulation.setEmulatedMedia", {"media": media, "features": features})
 
     def picture(self, path: Path) -> None:
@@ -100,5 +107,8 @@ class Browser:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
-            return json.load(answer)["value"]
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(json.load(error)["value"]["message"].splitlines()[0]) from None

@@ -30,6 +30,8 @@ class Detail:
     standing: bool = True
     well: bool = True
     findings: int = 400
+    proofs: int = 8
+    pictures: int = 1000
     servers: int = 1000
     rows: int = 1000
     left_out: str = ""
@@ -84,7 +86,7 @@ class ServerView:
     next: list[story.Item]
     remedies: list[RemedyView]
     stations: list[Station]
-    lying: picture.Picture
+    lying: picture.Picture | None
     standing: picture.Picture | None
     description: str
     findings: list[FindingView]
@@ -210,7 +212,7 @@ def _server(
             for item, remedy, lines in zip(told.get("Done", []), result.remedies, changed, strict=True)
         ],
         stations=stations,
-        lying=picture.lying(stations),
+        lying=picture.lying(stations) if number <= detail.pictures else None,
         standing=picture.standing(stations) if detail.standing else None,
         description=picture.description(stations),
         findings=findings,
@@ -237,7 +239,7 @@ def _findings(result: Result, detail: Detail) -> list[FindingView]:
 def _finding(finding: Finding, condition: Condition, detail: Detail) -> FindingView:
     proofs = []
     if detail.evidence or finding.status != "pass":
-        for proof in finding.evidence[:8]:
+        for proof in finding.evidence[: detail.proofs]:
             value = MASK if is_secret_name(proof.path) and isinstance(proof.value, str) else proof.value
             words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
             proofs.append((one_line(proof.path, 120), cut(words, 400)))

@@ -35,7 +35,9 @@ addEventListener("hashchange", follow);
 follow();
 let folded = [];
 addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:not([open])")].filter((one) => !one.querySelector(":scope > pre"));
+  // Evidence and the servers of a group are printed where somebody opened them.
+  const kept = (one) => one.querySelector(":scope > pre") || one.parentElement.matches(".server");
+  folded = [...document.querySelectorAll("details:not([open])")].filter((one) => !kept(one));
   for (const one of folded) one.open = true;
 });
 addEventListener("afterprint", () => { for (const one of folded) one.open = false; });

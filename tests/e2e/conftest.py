@@ -12,8 +12,15 @@ from trials.tools import Ended, Lab
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--record`` keeps the evidence of the healthy servers under tests/evidence."""
+    """``--record`` keeps the evidence of the healthy servers under tests/evidence, ``--moments`` kills more often."""
     parser.addoption("--record", action="store_true", help="keep the evidence of healthy servers under tests/evidence")
+    parser.addoption("--moments", type=int, default=2, help="kill the command at so many random moments of a fix")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes a ``moment`` runs for as many as were asked for."""
+    if "moment" in metafunc.fixturenames:
+        metafunc.parametrize("moment", range(metafunc.config.getoption("--moments")))
 
 
 @pytest.fixture(scope="session")

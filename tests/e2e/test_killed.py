@@ -1,0 +1,64 @@
+"""The command is killed at any moment of a fix on a real server, and ticket and server end as if it had not been."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import random
+import subprocess
+
+from trials.tools import INVENTORY, RECONNECT, ROOT
+
+from . import rt
+from .test_first_level import rows
+
+#: How long the fix takes here, in seconds: the moments are spread over it and the report.
+LONGEST = 16.0
+
+
+def restarts(lab) -> int:
+    """How often the database was started since it was stopped."""
+    words = lab.run(
+        "pbx22", "journalctl", "-u", "mariadb", "-n", "60", "-o", "json", "--output-fields=MESSAGE,JOB_TYPE"
+    )
+    entries = [json.loads(line) for line in words.splitlines()]
+    stops = [n for n, entry in enumerate(entries) if entry.get("JOB_TYPE") == "stop"]
+    since = entries[stops[-1] :] if stops else entries
+    return sum(entry.get("JOB_TYPE") in {"start", "restart"} and "Started" in entry["MESSAGE"] for entry in since)
+
+
+def test_killed_at_any_moment_it_is_reported_once_and_mended_once(
+    lab, reconnect, broken, tmp_path, moment, monkeypatch
+):
+    for name, value in rt.environment().items():
+        monkeypatch.setenv(name, value)
+    number = rt.ticket(fields={"Server": "pbx22", "Account": "1005"})
+    asked = ["diagnose-server", "--incident", f"rt:{number}", "--inventory", INVENTORY, "--apply"]
+    whole = rows(lab, "pbx22")
+    with broken("pbx22", "account_missing", "database_stopped"):
+        process = subprocess.Popen(
+            [RECONNECT, *asked],
+            cwd=ROOT,
+            env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "NO_COLOR": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(random.Random(moment).uniform(0.3, LONGEST))
+        process.kill()
+        process.wait()
+        resumed = reconnect("resume", json_output=False)
+        assert resumed.code == 0, resumed.stderr
+        if not list(tmp_path.rglob("run.json")):
+            # It was killed before it had written anything down: whoever called it calls it again.
+            assert reconnect(*asked).code == 0
+        assert restarts(lab) == 1
+        assert rows(lab, "pbx22") == whole
+    kinds = collections.Counter(rt.subjects(number))
+    assert kinds["report"] == 1, kinds
+    assert set(kinds.values()) == {1}, kinds
+    assert reconnect("resume", json_output=False).code == 0
+    assert collections.Counter(rt.subjects(number)) == kinds

@@ -80,7 +80,7 @@ def main() -> None:
         play = [str(BIN / "ansible-playbook"), "-i", INVENTORY]
         nothing = [*play, str(empty), "-l", "pbx22"]
         diagnosis = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22"]
-        both = [*play, "playbooks/diagnose-server.yml", "-l", "servers"]
+        both = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22,pbx16"]
         wrapper = [str(BIN / "reconnect"), "diagnose-server", "pbx22", "--inventory", INVENTORY, "--json"]
         comparisons = [
             ("a healthy diagnosis", lambda: once(diagnosis), "an empty play", lambda: once(nothing)),

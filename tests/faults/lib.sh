@@ -1,10 +1,23 @@
 # Helpers for the scripts of the faults; they run as root on the host that is broken.
 #
 # FAULT     the name of the fault
-# SERVER    the server that is to suffer, pbx22 or pbx16
+# SERVER    the server that is to suffer: pbx22, pbx16 or pgsql
 # ADDRESS   its IPv4 address; ADDRESS6 its IPv6 address
 
 kept="/opt/lab/kept/$FAULT-$SERVER"
+
+# has_pjsip: the server has chan_pjsip, otherwise chan_sip
+has_pjsip() {
+    [ "$SERVER" != pbx16 ]
+}
+
+# has_postgresql: its database is PostgreSQL, otherwise MariaDB
+has_postgresql() {
+    [ "$SERVER" = pgsql ]
+}
+
+if has_pjsip; then accounts_table=ps_endpoints; else accounts_table=sippeers; fi
+if has_postgresql; then database_unit=postgresql@$(ls /etc/postgresql 2>/dev/null || true)-main; else database_unit=mariadb; fi
 
 # keep FILE…: remember files as they are, for give_back
 keep() {
@@ -26,7 +39,7 @@ asterisk_cli() {
 
 # lookup: make Asterisk fetch an account from the database
 lookup() {
-    if [ "$SERVER" = pbx22 ]; then
+    if has_pjsip; then
         asterisk_cli 'realtime load ps_endpoints id 1001'
     else
         asterisk_cli 'realtime load sippeers name 1001'
@@ -47,9 +60,31 @@ reconnect_pool() {
     fi
 }
 
-# database STATEMENTS: what the database's administrator has to say
+# database STATEMENTS: what the database's administrator has to say; the rows of the answers alone
 database() {
-    mysql asterisk <<< "$1"
+    if has_postgresql; then
+        runuser -u postgres -- psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 asterisk <<< "$1"
+    else
+        mysql --skip-column-names asterisk <<< "$1"
+    fi
+}
+
+# hang_up USER: end every connection of a user of the database
+hang_up() {
+    if has_postgresql; then
+        database "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '$1'" >/dev/null
+    else
+        database "KILL USER '$1'"
+    fi
+}
+
+# change_password PASSWORD: of Asterisk's user, in the database alone
+change_password() {
+    if has_postgresql; then
+        database "ALTER ROLE asterisk PASSWORD '$1'"
+    else
+        database "ALTER USER 'asterisk'@'%' IDENTIFIED BY '$1'"
+    fi
 }
 
 main_pid() {
@@ -71,7 +106,13 @@ data_directory() {
 # change_account NAME STATEMENTS: keep an account's rows as they are, then change them
 change_account() {
     mkdir -p "$(dirname "$kept")"
-    if [ "$SERVER" = pbx22 ]; then
+    if has_postgresql; then
+        for table in ps_endpoints ps_auths ps_aors; do
+            echo "COPY $table FROM stdin;"
+            database "COPY (SELECT * FROM $table WHERE id = '$1') TO STDOUT"
+            echo '\.'
+        done >"$kept.sql"
+    elif has_pjsip; then
         mysqldump --no-create-info --replace --where="id = '$1'" asterisk ps_endpoints ps_auths ps_aors >"$kept.sql"
     else
         mysqldump --no-create-info --replace --where="name = '$1'" asterisk sippeers >"$kept.sql"
@@ -83,13 +124,13 @@ change_account() {
 # restore_account NAME: the account's rows as they were, without a contact
 restore_account() {
     if [ -f "$kept.sql" ]; then
-        if [ "$SERVER" = pbx22 ]; then
+        if has_pjsip; then
             database "DELETE FROM ps_contacts WHERE endpoint = '$1'; DELETE FROM ps_endpoints WHERE id = '$1';
                 DELETE FROM ps_auths WHERE id = '$1'; DELETE FROM ps_aors WHERE id = '$1'"
         else
             database "DELETE FROM sippeers WHERE name = '$1'"
         fi
-        mysql asterisk <"$kept.sql"
+        database "$(cat "$kept.sql")"
         rm "$kept.sql"
         forget_peer "$1"
     fi
@@ -97,7 +138,7 @@ restore_account() {
 
 # forget_peer NAME: chan_sip reads the account anew
 forget_peer() {
-    if [ "$SERVER" = pbx16 ]; then asterisk_cli "sip prune realtime peer $1"; fi
+    has_pjsip || asterisk_cli "sip prune realtime peer $1"
 }
 
 # knock NAME: one REGISTER as the account without a password, as its client begins, from the server itself

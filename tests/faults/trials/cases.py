@@ -13,7 +13,7 @@ import yaml
 FAULTS = Path(__file__).resolve().parents[1]
 sys.path.append(str(FAULTS.parent / "lab"))
 
-from labkit.hosts import HOSTS  # noqa: E402
+from labkit.hosts import HOSTS, USUAL  # noqa: E402
 
 SERVERS = tuple(host.name for host in HOSTS.values() if host.is_pbx)
 UNKNOWN_CAUSE = "unknown_cause"
@@ -79,7 +79,7 @@ def of_file(kind: str, file: Path) -> list[Case]:
         breaks = (file.relative_to(FAULTS).with_suffix("").as_posix(),)
         parts = [content]
     servers = content.get("servers") or [
-        server for server in SERVERS if all(server in part.get("servers", SERVERS) for part in parts)
+        server for server in SERVERS if all(server in part.get("servers", USUAL) for part in parts)
     ]
     wide = any(part.get("wide", False) for part in parts)
     return [

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from . import podman, state
 from .errors import LabError
-from .hosts import HOSTS, PBXS, SERVERS
+from .hosts import HOSTS, SERVERS, USUAL
 from .paths import FAULTS, STATE
 
 SCRIPT_SECONDS = 45
@@ -59,7 +59,7 @@ def read(name: str) -> Fault:
         name=name,
         what=content["what"],
         where=content.get("where"),
-        servers=tuple(content.get("servers", [host.name for host in PBXS])),
+        servers=tuple(content.get("servers", USUAL)),
         certificate_days=content.get("certificate_days", 0),
         inject=content.get("inject", "true"),
         settled=content.get("settled", "true"),

@@ -9,9 +9,9 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from . import faults, podman, state
+from . import containers, faults, podman, state
 from .errors import LabError
-from .hosts import HOSTS, PBXS, Host
+from .hosts import HOSTS, PBXS, SERVERS, Host
 from .paths import STATE
 
 Check = Callable[[Host], list[str] | None]
@@ -130,8 +130,10 @@ def paths(host: Host) -> list[str]:
         return []
     with faults.active() as known:
         broken = {server for _, server in known}
-    whole = [pbx.name.removeprefix("pbx") for pbx in PBXS if pbx.name not in broken]
-    done = podman.run_script("phone", f"pbxs='{' '.join(whole)}'\n{PATHS}", timeout=20)
+    up = containers.states()
+    whole = [pbx for pbx in PBXS if pbx.name not in broken and up.get(pbx.name, ("",))[0] == "running"]
+    pbxs = " ".join(f"{pbx.name}:{pbx.places[SERVERS]}" for pbx in whole)
+    done = podman.run_script("phone", f"pbxs='{pbxs}'\n{PATHS}", timeout=20)
     return done.stdout.splitlines() if done.returncode else []
 
 
@@ -142,12 +144,12 @@ name_is() {  # name_is RESOLVER NAME TYPE EXPECTED
 
 problems=$(
     for pbx in $pbxs; do
-        name=pbx$pbx.reconnect.test
+        name=${pbx%:*}.reconnect.test number=${pbx#*:}
         for resolver in 198.18.10.1 198.18.20.1; do
-            name_is $resolver $name A 198.18.20.$pbx
+            name_is $resolver $name A 198.18.20.$number
             name_is $resolver _sips._tcp.$name SRV "0 0 5061 $name."
         done
-        for address in 198.18.20.$pbx 2001:2:0:20::$pbx; do
+        for address in 198.18.20.$number 2001:2:0:20::$number; do
             ping -c 1 -W 1 -q $address >/dev/null || echo "the phone can't reach $address"
         done
     done

@@ -48,6 +48,11 @@ class Host:
         return "pbx" in self.recipes
 
     @property
+    def engine(self) -> str:
+        """Of a PBX: the engine of its database."""
+        return "postgresql" if "pgsql" in self.recipes else "mysql"
+
+    @property
     def domain_name(self) -> str:
         return f"{self.name}.reconnect.test"
 
@@ -56,10 +61,13 @@ HOSTS = {
     host.name: host
     for host in (
         Host("edge", ("common", "edge"), {CUSTOMER: 1, SERVERS: 1}),
-        Host("pbx22", ("common", "pbx", "pbx22"), {SERVERS: 22}),
-        Host("pbx16", ("common", "pbx", "pbx16"), {SERVERS: 16}),
+        Host("pbx22", ("common", "pbx", "mariadb", "pjsip", "pbx22"), {SERVERS: 22}),
+        Host("pbx16", ("common", "pbx", "mariadb", "pbx16"), {SERVERS: 16}),
+        Host("pgsql", ("common", "pbx", "pjsip", "pgsql"), {SERVERS: 23}),
         Host("phone", ("common", "phone"), {CUSTOMER: 10}, ("198.18.10.1",)),
         Host("tracker", ("common", "tracker"), {SERVERS: 5}),
     )
 }
 PBXS = [host for host in HOSTS.values() if host.is_pbx]
+# One server for each channel driver: who does not care about the engine of the database tries these.
+USUAL = ("pbx22", "pbx16")

@@ -5,6 +5,7 @@ Both steps are cached in podman's image store under a hash of what they are made
 
 import contextlib
 import hashlib
+import json
 import re
 import shutil
 import tempfile
@@ -50,7 +51,7 @@ def contents(host: Host) -> dict[str, tuple[bytes, int]]:
             data, mode = file.read_bytes(), file.stat().st_mode & 0o777
             if path.endswith(".in"):
                 path = path.removesuffix(".in")
-                data = re.sub(rb"@(\w+)@", lambda match: values[match[1].decode()].encode(), data)
+                data = fill(data, values)
             found[path] = (data, 0o755 if mode & 0o100 else 0o644)
     for path, data in state.files_for(host).items():
         found[path] = (data, 0o600)
@@ -61,12 +62,23 @@ def contents(host: Host) -> dict[str, tuple[bytes, int]]:
 
 
 def placeholders(host: Host) -> dict[str, str]:
-    """Values for the @names@ in files that end in .in."""
-    if not host.is_pbx:
-        return {}
-    own = state.read_secrets()["servers"][host.name]
-    dial = "PJSIP" if host.name == "pbx22" else "SIP"
-    return {"database_password": own["database_password"], "ami_secret": own["ami_secret"], "dial": dial}
+    """Values for the @names@ in files that end in .in: those that its recipes know, and its secrets."""
+    found = {name: value for recipe in host.recipes for name, value in values_of(recipe).items()}
+    if host.is_pbx:
+        own = state.read_secrets()["servers"][host.name]
+        found |= {name: own[name] for name in ("database_password", "ami_secret")}
+    return found
+
+
+def values_of(recipe: str) -> dict[str, str]:
+    """What a recipe's values.json has to say in the files of the others."""
+    file = RECIPES / recipe / "values.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def fill(data: bytes, values: dict[str, str]) -> bytes:
+    """A file that ends in .in, with the values in the place of their @names@."""
+    return re.sub(rb"@(\w+)@", lambda match: values[match[1].decode()].encode(), data)
 
 
 def tag(host: Host) -> str:

@@ -62,18 +62,21 @@ def password() -> str:
 
 
 def create() -> None:
-    """Make what is missing; a complete state is left alone."""
-    if (STATE / "complete").exists():
+    """Make what is missing; what is complete is left alone, and a host that has joined the lab gets its own."""
+    complete = STATE / "complete"
+    if not complete.exists():
+        for path in ("hostkeys", "ca", "tls"):
+            shutil.rmtree(STATE / path, ignore_errors=True)
+        for path in ("id_ed25519", "id_ed25519.pub"):
+            (STATE / path).unlink(missing_ok=True)
+        SECRETS.unlink(missing_ok=True)
+    elif set(complete.read_text().split()) >= set(HOSTS):
         return
-    for path in ("hostkeys", "ca", "tls"):
-        shutil.rmtree(STATE / path, ignore_errors=True)
-    for path in ("id_ed25519", "id_ed25519.pub"):
-        (STATE / path).unlink(missing_ok=True)
     STATE.mkdir(mode=0o700, exist_ok=True)
     create_ssh()
     create_certificates()
     create_secrets()
-    (STATE / "complete").touch()
+    complete.write_text("".join(f"{name}\n" for name in HOSTS))
 
 
 def make_key(path: Path) -> None:
@@ -84,11 +87,12 @@ def make_key(path: Path) -> None:
 
 def create_ssh() -> None:
     def keygen(path: Path, comment: str) -> str:
-        call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)])
+        if not path.exists():
+            call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)])
         return path.with_suffix(".pub").read_text().strip()
 
     keygen(STATE / "id_ed25519", "reconnect lab")
-    (STATE / "hostkeys").mkdir()
+    (STATE / "hostkeys").mkdir(exist_ok=True)
     known = []
     for host in HOSTS.values():
         kind, key, _ = keygen(STATE / "hostkeys" / host.name, host.name).split(" ", 2)
@@ -152,7 +156,9 @@ def create_certificates() -> None:
     good = (-30, 365)
     for host in PBXS:
         directory = STATE / "tls" / host.name
-        directory.mkdir(parents=True)
+        if (directory / "other.key").exists():  # the last that is made
+            continue
+        directory.mkdir(parents=True, exist_ok=True)
         key = directory / "server.key"
 
         def issue(
@@ -185,6 +191,7 @@ def fresh_certificate(host: Host, days: int) -> str:
 
 
 def create_secrets() -> None:
+    known = read_secrets() if SECRETS.exists() else {}
     servers = {
         host.name: {
             "accounts": {account: password() for account in ACCOUNTS},
@@ -195,7 +202,8 @@ def create_secrets() -> None:
     }
     tracker = {"url": f"http://{HOSTS['tracker'].address}:8080", "root_password": password(), "user": "reconnect"}
     tracker["password"] = password()
-    keep(SECRETS, json.dumps({"servers": servers, "tracker": tracker}, indent=2))
+    kept = {"servers": servers | known.get("servers", {}), "tracker": known.get("tracker", tracker)}
+    keep(SECRETS, json.dumps(kept, indent=2))
 
 
 def keep(path: Path, text: str) -> None:
@@ -227,16 +235,22 @@ def files_for(host: Host) -> dict[str, bytes]:
             files[f"opt/lab/tls/{file}"] = (tls / file).read_bytes()
         client = f"[client]\nuser = asterisk\npassword = {own['database_password']}\n"
         files["etc/provisioning/database.conf"] = client.encode()
-        files["opt/lab/accounts.sql"] = accounts_sql(host.name, own).encode()
+        files["opt/lab/accounts.sql"] = accounts_sql(host, own).encode()
     if host.name == "tracker":
         files["opt/lab/tracker.json"] = json.dumps(read_secrets()["tracker"]).encode()
     return files
 
 
-def accounts_sql(name: str, own: dict) -> str:
+def accounts_sql(host: Host, own: dict) -> str:
     """SQL that makes the accounts, and the database user that Asterisk works as."""
-    make = pjsip_rows if name == "pbx22" else sip_rows
+    make = pjsip_rows if "pjsip" in host.recipes else sip_rows
     rows = [row for account, secret in own["accounts"].items() for row in make(account, secret)]
+    if host.engine == "postgresql":
+        grants = [
+            f"CREATE ROLE asterisk LOGIN PASSWORD '{own['database_password']}';",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO asterisk;",
+        ]
+        return "\n".join([*rows, *grants]) + "\n"
     grants = [
         f"CREATE USER 'asterisk'@'%' IDENTIFIED BY '{own['database_password']}';",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON asterisk.* TO 'asterisk'@'%';",

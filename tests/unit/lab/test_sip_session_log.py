@@ -7,17 +7,21 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
+from labkit import images
 
 ROOT = Path(__file__).resolve().parents[3]
-SERVICE = ROOT / "tests/lab/hosts/pbx/files/usr/local/lib/sip-session-log"
+SERVICE = ROOT / "tests/lab/hosts/pbx/files/usr/local/lib/sip-session-log.in"
 RECORDED = ROOT / "tests/unit/client/recorded"
 PHONE, OTHER = "198.18.20.1:4000", "198.18.20.1:4001"
 
 
-@pytest.fixture(scope="module")
-def service():
-    pytest.importorskip("pymysql")
-    loader = SourceFileLoader("sip_session_log", str(SERVICE))
+@pytest.fixture(scope="module", params=[("mariadb", "pymysql"), ("pgsql", "psycopg2")], ids=lambda param: param[0])
+def service(request, tmp_path_factory):
+    recipe, driver = request.param
+    pytest.importorskip(driver)
+    file = tmp_path_factory.mktemp(recipe) / "sip-session-log"
+    file.write_bytes(images.fill(SERVICE.read_bytes(), images.values_of(recipe)))
+    loader = SourceFileLoader("sip_session_log", str(file))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
     return module

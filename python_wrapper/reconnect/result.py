@@ -114,6 +114,8 @@ class PlannedRemedy(Document):
     decision: Decision
     reason: str | None = None
     arguments: dict[str, Any] = {}
+    #: What it would change, a line each: gone (`-`), come (`+`) or left as it is; secrets masked.
+    changes: list[str] = []
 
 
 class Verdict(Document):

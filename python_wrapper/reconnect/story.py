@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reconnect.result import AppliedRemedy, Finding, Judgement, Result, RootCause, Verdict
-from reconnect.text import one_line
+from reconnect.text import one_line, printable
 
 UNKNOWN_CAUSE = "unknown_cause"
 
@@ -169,7 +169,8 @@ def _next(verdict: Verdict) -> list[Item]:
         items.append(Item(one_line(verdict.next_step)))
     for step in verdict.plan:
         if step.decision != "run" and step.reason:
-            items.append(Item(f"{step.remedy}: {one_line(step.reason)}"))
+            below = [printable(line)[:200] for line in step.changes]
+            items.append(Item(f"{step.remedy}: {one_line(step.reason)}", below=below))
     if verdict.escalate_to:
         items.append(Item(f"escalate to {one_line(verdict.escalate_to.replace('_', ' '), 80)}"))
     if verdict.user_message:

@@ -42,6 +42,11 @@ def rows(lab, server: str) -> str:
     return lab.run(server, "mysql", "--batch", "asterisk", "-e", ROWS[server])
 
 
+def secret(server: str, account: str) -> str:
+    """The password that the lab gave an account."""
+    return json.loads((ROOT / "tests/lab/.state/secrets.yml").read_text())["servers"][server]["accounts"][account]
+
+
 def ending(ended) -> tuple[int, str]:
     return ended.code, ended.result["verdict"]["outcome"]
 
@@ -63,6 +68,9 @@ def test_an_account_is_fixed_and_the_second_run_changes_nothing(lab, fix, broken
     with broken(server, fault):
         planned = fix(server, account)
         assert ending(planned) == (10, "fault_found")
+        (step,) = planned.result["verdict"]["plan"]
+        assert any(line.startswith("+") for line in step["changes"]), step
+        assert secret(server, account) not in planned.stdout
         before = rows(lab, server)
         checked = fix(server, account, "--check")
         assert (checked.code, rows(lab, server)) == (10, before)
@@ -114,8 +122,7 @@ def test_a_client_that_fetches_its_configuration_shows_its_password_to_nobody(la
     with broken(server), follows_the_message(lab, "1004"):
         ended = fix(server, "1004", "--yes", report={"internet": True, "settings": {"port": 5071}})
     assert ending(ended) == (0, "fixed_client_configuration"), ended.result["remedies"]
-    secrets = json.loads((ROOT / "tests/lab/.state/secrets.yml").read_text())
-    assert secrets["servers"][server]["accounts"]["1004"] not in ended.stdout
+    assert secret(server, "1004") not in ended.stdout
 
 
 @servers
@@ -134,7 +141,7 @@ def test_a_client_that_does_not_come_is_not_called_fixed(lab, fix, broken, serve
 
 @servers
 def test_a_user_who_connects_during_the_watch_had_a_temporary_problem(lab, fix, server):
-    password = json.loads((ROOT / "tests/lab/.state/secrets.yml").read_text())["servers"][server]["accounts"]["1003"]
+    password = secret(server, "1003")
     authorities = (ROOT / "tests/lab/.state/ca.crt").read_text()
     place = (lab.run(server, "hostname", "-I").split()[0], 5061, "tls")
     over = threading.Event()

@@ -29,6 +29,7 @@ from ansible.plugins.loader import connection_loader, lookup_loader
 from ansible.template import Templar
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _path
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError, Round, answered, failed
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import render
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.payload import script
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import plain, settings
 
@@ -87,6 +88,8 @@ class ActionModule(ActionBase):
 
         account, registry = self._registered(server, arguments["account"], variables)
         options = {"settings": wanted, **({"wanted": account} if account else {})}
+        documents, rendered = _rendered(account, wanted)
+        options.update({"documents": documents} if documents else {})
         options.update({name: arguments[name] for name in ("account", "subsets") if arguments[name]})
 
         asked = Round()
@@ -100,7 +103,7 @@ class ActionModule(ActionBase):
 
         told = answers.pop("server")
         collected = told.pop("data", {})
-        account = {**registry, **collected.get("account", {})}
+        account = {**registry, **rendered, **collected.get("account", {})}
         account.update({"watch": arguments["watch"]} if arguments["watch"] else {})
         result.update(
             changed=False,
@@ -263,6 +266,14 @@ class ActionModule(ActionBase):
             return {**seen["data"], "nat_addresses": translated}
 
         return probe_from
+
+
+def _rendered(account: dict[str, Any] | None, wanted: dict[str, Any]) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """The documents of the account's client, or the probe ``documents`` that says why there are none to compare."""
+    try:
+        return render.documents([account] if account else [], wanted), {}
+    except render.RenderError as error:
+        return [], {"documents": failed("failed", str(error))}
 
 
 def _always_failing(message: str) -> Callable[[str, dict[str, Any]], dict[str, Any]]:

@@ -17,7 +17,10 @@ def question(settings, wanted):
 
 
 def compare(settings, wanted):
-    """``{registered, enabled, findings: [{field, wanted, found, cause}]}``; secrets are masked. Raises `ProbeError`."""
+    """``{registered, enabled, findings: [{field, wanted, found, cause}], diff: {before, after}}``.
+
+    The diff is what a mend would change, row by row, as text. Secrets are masked. Raises `ProbeError`.
+    """
     if not NAME.match(wanted["username"]):
         raise ProbeError("invalid", "an account's name is at most 80 letters, digits and . _ + -")
     store = _accounts.open_store(settings)
@@ -27,4 +30,10 @@ def compare(settings, wanted):
         plan = _accounts.plan_of(store, driver, wanted, found, _accounts.world(settings))
     finally:
         store.close()
-    return {"registered": True, "enabled": bool(wanted["enabled"]), "findings": plan.findings}
+    diff = _accounts.diff(wanted["username"], found, plan.changes)
+    return {
+        "registered": True,
+        "enabled": bool(wanted["enabled"]),
+        "findings": plan.findings,
+        "diff": {name: diff[name].rstrip("\n") for name in ("before", "after")},
+    }

@@ -9,6 +9,7 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils import (
     _account_registry,
     _asterisk,
     _database,
+    _documents,
     _host,
 )
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import run_all
@@ -17,9 +18,9 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._run import 
 SUBSETS = {"host": _host, "asterisk": _asterisk, "database": _database, "account": _account}
 
 
-def answer(settings, account=None, subsets=tuple(SUBSETS), wanted=None):
+def answer(settings, account=None, subsets=tuple(SUBSETS), wanted=None, documents=()):
     """Ask the subsets. Returns ``{subset: {probe name: probe}}``; ``account`` is asked for when one is named, and
-    compared with what is ``wanted`` where the account registry has it."""
+    compared with what is ``wanted`` where the account registry has it, and so are its client's ``documents``."""
     chosen = [name for name in SUBSETS if name in subsets and (name != "account" or account)]
     questions = {
         (subset, name): question
@@ -28,6 +29,8 @@ def answer(settings, account=None, subsets=tuple(SUBSETS), wanted=None):
     }
     if "account" in chosen and wanted:
         questions["account", "registry"] = _account_registry.question(settings, wanted)
+    if "account" in chosen and documents:
+        questions["account", "documents"] = _documents.question(settings, documents)
     answers = run_all(questions)
     end_all()
     found = {subset: {} for subset in chosen}

@@ -34,6 +34,11 @@ options:
   wanted:
     description: The account as P(privatewave.reconnect.accounts#lookup) returns it, to compare it with.
     type: dict
+  documents:
+    description: Its client's documents as P(privatewave.reconnect.configurations#filter) returns them, to compare them.
+    type: list
+    elements: dict
+    default: []
   subsets:
     description: What to ask for. V(account) is asked for only when O(account) is given.
     type: list
@@ -84,6 +89,7 @@ def main():
             "settings": {"type": "dict", "required": True},
             "account": {"type": "str"},
             "wanted": {"type": "dict", "no_log": True},
+            "documents": {"type": "list", "elements": "dict", "default": [], "no_log": True},
             "subsets": {"type": "list", "elements": "str", "choices": names, "default": names},
         },
         supports_check_mode=True,

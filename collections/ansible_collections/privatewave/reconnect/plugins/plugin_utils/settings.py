@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "resolvers": [],
     "provisioning_url": "",
     "provisioning_unit": "",
+    "provisioning_folder": "/srv/provisioning",
     "tls_ca_file": "",
     "tls_certificate_file": "",
     "tls_key_file": "",

@@ -100,7 +100,15 @@ def _rotated(verdict: Mapping[str, Any]) -> Document:
     rest = [step for step in verdict["plan"] if step not in replaced]
     names = {step["remedy"] for step in replaced}
     return {
-        "plan": [*rest, {**replaced[0], **ROTATE, "cause": password}],
+        "plan": [
+            *rest,
+            {
+                **replaced[0],
+                **ROTATE,
+                "cause": password,
+                "changes": [line for step in replaced for line in step.get("changes", [])],
+            },
+        ],
         "root_causes": [
             {**one, "remedy": ROTATE["remedy"]} if one["remedy"] in names else one for one in verdict["root_causes"]
         ],

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import first_level
+from . import changes, first_level
 from .catalogue import Cause, catalogue
 from .evidence import Evidence
 from .finding import RULES, STEPS, Finding, place
@@ -20,6 +20,7 @@ ORDER = (
     "reload_odbc",
     "load_modules",
     "fix_account",
+    "render_configuration",
     "deliver_configuration",
     "rotate_password",
     "restart_provisioning",
@@ -258,6 +259,7 @@ def _plan(
             "decision": decision,
             "reason": reason + _calls(evidence, cause.remedy.name),
             "arguments": {**cause.remedy.arguments, **_arguments(findings)},
+            "changes": changes.of(evidence, cause.remedy.name),
         }
         known = plan.get(cause.remedy.name)
         # One remedy for two causes: the stricter policy counts.

@@ -137,6 +137,25 @@ def registry(evidence: Evidence) -> Iterator[Finding]:
 
 
 @rule
+def documents(evidence: Evidence) -> Iterator[Finding]:
+    """What its client would fetch is what the registry and the server say; it may never have been given one."""
+    found = evidence.probe("account", "documents")
+    if found.error == "skipped" or "account" not in evidence.document:
+        return
+    say = Say("account.documents", "account", "documents", evidence=(("account.documents", found.data or found.error),))
+    if not found.ok:
+        yield say.unknown(f"The documents of its client could not be compared ({found.why}).")
+        return
+    stale = [str(one["name"]) for one in found.data.get("documents") or [] if one.get("state") == "stale"]
+    yield say.either(
+        not stale,
+        "What its client fetches is what the account registry and the server say.",
+        f"{' and '.join(stale)} of its client differ from what the account registry and the server say.",
+        "provisioning_stale",
+    )
+
+
+@rule
 def attempts(evidence: Evidence) -> Iterator[Finding]:
     """What the account's own attempts to register came to lately."""
     found = evidence.probe("account", "attempts")

@@ -1,0 +1,229 @@
+"""A mend that is interrupted half-way: the account is the old one or the new one, and the next run ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+from trials.phone import follows_the_message
+from trials.tools import INVENTORY, RECONNECT, ROOT
+
+ACCOUNT = "1005"
+#: The last row of a new account takes this long in seconds to be written, less than the module's limit for a statement.
+WRITING = 6
+SLOW = {
+    "pbx22": f"BEFORE INSERT ON ps_aors FOR EACH ROW SET @slow = IF(NEW.id = '{ACCOUNT}', SLEEP({WRITING}), 0)",
+    "pbx16": f"BEFORE INSERT ON sippeers FOR EACH ROW SET @slow = IF(NEW.name = '{ACCOUNT}', SLEEP({WRITING}), 0)",
+}
+ROWS = {
+    "pbx22": f"SELECT (SELECT COUNT(*) FROM ps_endpoints WHERE id = '{ACCOUNT}'), (SELECT COUNT(*) FROM ps_auths WHERE "
+    f"id = '{ACCOUNT}'), (SELECT COUNT(*) FROM ps_aors WHERE id = '{ACCOUNT}')",
+    "pbx16": f"SELECT COUNT(*) FROM sippeers WHERE name = '{ACCOUNT}'",
+}
+OLD, NEW = {"pbx22": "0\t0\t0", "pbx16": "0"}, {"pbx22": "1\t1\t1", "pbx16": "1"}
+BACKUPS = "/var/lib/reconnect/accounts"
+
+servers = pytest.mark.parametrize("server", ["pbx22", "pbx16"])
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until the condition holds; fails after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def asked(lab, server) -> Callable[[str], str]:
+    """Ask the server's database."""
+    return lambda statement: lab.run(server, "mysql", "--skip-column-names", "asterisk", "-e", statement).strip()
+
+
+@pytest.fixture
+def writing(asked) -> Callable[[], bool]:
+    """Whether the account is being written at this moment."""
+    counted = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'"
+    return lambda: asked(counted) != "0"
+
+
+@pytest.fixture
+def missing(lab, server, asked) -> Iterator[None]:
+    """The account is missing, and takes its time to be made."""
+    lab.run(server, "rm", "-rf", "/var/lib/reconnect/state.json", f"{BACKUPS}/{ACCOUNT}.json")
+    lab("break", "account_missing", "--host", server)
+    try:
+        asked(f"CREATE TRIGGER slow {SLOW[server]}")
+        yield
+    finally:
+        asked("DROP TRIGGER IF EXISTS slow")
+        lab("heal", "account_missing", "--host", server)
+        lab.run(server, "rm", "-rf", "/var/lib/reconnect/state.json", f"{BACKUPS}/{ACCOUNT}.json")
+
+
+@pytest.fixture
+def words(server) -> tuple[str, ...]:
+    """The command that mends the account."""
+    where = ("--server", server, "--inventory", INVENTORY)
+    return ("fix-account-config", ACCOUNT, *where, "--watch", "0", "--yes", "--json")
+
+
+@pytest.fixture
+def mending(words, tmp_path, writing) -> Iterator[subprocess.Popen[str]]:
+    """The command, at the moment in which it has the account half written."""
+    command = subprocess.Popen(
+        [RECONNECT, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    )
+    try:
+        until(writing)
+        yield command
+    finally:
+        command.kill()
+        command.communicate()
+
+
+def playbook_of(command: subprocess.Popen[str]) -> psutil.Process:
+    """The ansible-playbook of a command."""
+    for process in psutil.Process(command.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any("ansible-playbook" in word for word in process.cmdline()[:2]):
+                return process
+    raise AssertionError("no ansible-playbook runs")
+
+
+def end_of(command: subprocess.Popen[str]) -> dict:
+    """The result of a command that came to its own end."""
+    stdout, stderr = command.communicate(timeout=120)
+    assert stdout, stderr
+    return json.loads(stdout)
+
+
+def ends_well(asked, server, ended) -> None:
+    """The next run leaves the account whole, and says what it did: mended it, or found nothing left to mend."""
+    assert asked(ROWS[server]) == NEW[server]
+    remedies = ended.result["remedies"]
+    assert [one["state"] for one in remedies] in ([], ["done"]), remedies
+    assert (ended.code, ended.result["verdict"]["outcome"]) == (
+        (0, "fixed_account") if remedies else (10, "escalate_second_level")
+    )
+
+
+@servers
+@pytest.mark.usefixtures("missing")
+@pytest.mark.parametrize("victim", ["reconnect", "ansible-playbook"])
+def test_killed_on_the_control_node(lab, reconnect, asked, writing, mending, words, server, victim):
+    assert asked(ROWS[server]) == OLD[server]
+    (psutil.Process(mending.pid) if victim == "reconnect" else playbook_of(mending)).kill()
+    mending.communicate(timeout=120)
+    until(lambda: not writing())
+    assert asked(ROWS[server]) in (OLD[server], NEW[server])
+    asked("DROP TRIGGER slow")
+    if victim == "reconnect":
+        # What was interrupted is gone on with: it ends what it began.
+        assert reconnect("resume", json_output=False).code == 0
+        resumed = reconnect("show", "latest").result
+        assert resumed["state"] == "succeeded", resumed["error_message"]
+        assert asked(ROWS[server]) == NEW[server]
+    ends_well(asked, server, reconnect(*words, json_output=False))
+
+
+@servers
+@pytest.mark.usefixtures("missing")
+def test_killed_on_the_server(lab, reconnect, asked, writing, mending, words, server):
+    lab.run(server, "sh", "-c", "kill -9 $(grep -l RECONNECT_RUN_ID /proc/[0-9]*/environ | cut -d/ -f3)")
+    first = end_of(mending)
+    assert [one["state"] for one in first["remedies"]] == ["failed"]
+    until(lambda: not writing())
+    assert asked(ROWS[server]) == OLD[server]
+    asked("DROP TRIGGER slow")
+    ended = reconnect(*words, json_output=False)
+    ends_well(asked, server, ended)
+    assert "An interrupted change of the account 1005 had not touched it." in ended.result["remedies"][0]["reason"]
+
+
+@servers
+@pytest.mark.usefixtures("missing")
+def test_asterisk_restarted_half_way(lab, reconnect, asked, mending, words, server):
+    lab.run(server, "systemctl", "restart", "asterisk")
+    first = end_of(mending)
+    assert asked(ROWS[server]) in (OLD[server], NEW[server]), first["remedies"]
+    asked("DROP TRIGGER slow")
+    ends_well(asked, server, reconnect(*words, json_output=False))
+
+
+@servers
+@pytest.mark.usefixtures("missing")
+def test_the_network_is_gone(lab, reconnect, asked, writing, mending, words, server):
+    lab.run(server, "nft", "add table inet gone; add chain inet gone ssh { type filter hook input priority -300; }")
+    try:
+        lab.run(server, "nft", "add rule inet gone ssh tcp dport 22 drop")
+        first = end_of(mending)
+    finally:
+        lab.run(server, "nft", "delete table inet gone")
+    assert first["state"] in ("unreachable", "failed", "timed_out", "succeeded")
+    assert not first["verdict"] or not first["verdict"]["outcome"].startswith("fixed")
+    until(lambda: not writing())
+    assert asked(ROWS[server]) in (OLD[server], NEW[server])
+    asked("DROP TRIGGER slow")
+    # Nobody could give the lease back: it ends by itself, or with the clean-up of the run.
+    lab.run(server, "rm", "-f", "/var/lib/reconnect/state.json")
+    ends_well(asked, server, reconnect(*words, json_output=False))
+
+
+@contextlib.contextmanager
+def full(lab, server: str, folder: str) -> Iterator[None]:
+    """A folder that holds what it held, in a file system without room for a byte more."""
+    script = """
+        mkdir -p "$1" && mount -t tmpfs -o size=64k,mode=$(stat -c %a "$1"),uid=$(stat -c %u "$1") full /mnt
+        cp --archive "$1/." /mnt/ && mount --bind /mnt "$1" && umount --lazy /mnt
+        dd if=/dev/zero of="$1/.full" bs=1k status=none 2>/dev/null || true
+    """
+    lab.run(server, "sh", "-c", script, "sh", folder)
+    try:
+        yield
+    finally:
+        lab.run(server, "umount", folder)
+
+
+@servers
+@pytest.mark.usefixtures("missing")
+def test_no_room_for_the_backup(lab, reconnect, asked, words, server):
+    asked("DROP TRIGGER slow")
+    with full(lab, server, BACKUPS):
+        ended = reconnect(*words, json_output=False)
+        (remedy,) = ended.result["remedies"]
+        assert remedy["state"] == "failed"
+        assert "No space left on device" in remedy["reason"]
+        assert asked(ROWS[server]) == OLD[server]
+    ends_well(asked, server, reconnect(*words, json_output=False))
+
+
+@servers
+def test_no_room_for_a_document(lab, reconnect, server, tmp_path):
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"internet": True, "settings": {"port": 5071}}))
+    folder = "/srv/provisioning/accounts/1004"
+    words = ("fix-account-config", "1004", "--server", server, "--inventory", INVENTORY, "--watch", "0", "--yes")
+    lab.run(server, "rm", "-f", "/var/lib/reconnect/state.json")
+    lab.run(server, "sh", "-c", f"mkdir -p {folder} && echo older > {folder}/lpconfig.xml")
+    with full(lab, server, folder):
+        ended = reconnect(*words, "--client-report", str(report))
+        (remedy,) = ended.result["remedies"]
+        assert (remedy["state"], ended.code) == ("failed", 10)
+        held = lab.run(server, "sh", "-c", f"cat {folder}/lpconfig.xml; ls -A {folder}").split()
+        assert (held[0], [name for name in held if name.startswith(".new")]) == ("older", [])
+    with follows_the_message(lab, "1004"):
+        ended = reconnect(*words, "--client-report", str(report))
+    assert (ended.code, ended.result["verdict"]["outcome"]) == (0, "fixed_client_configuration")

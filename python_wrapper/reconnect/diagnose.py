@@ -95,7 +95,7 @@ class Diagnosis:
                             engine.begin_report(run)
                     elif not run.read().begun:
                         self._go_on_with_abandoned(slots)
-                    time.sleep(0.05)
+                    time.sleep(0.05 * max(1.0, slot.number / 2))
                 run.record = run.read()
                 if run.record.delivery == "pending":
                     durable.wait_until(lambda: _reported(run), self._settings.report_seconds)

@@ -29,7 +29,7 @@ from sqlalchemy.pool import Pool
 from reconnect import delivery
 from reconnect.errors import ReconnectError, TrackerError
 from reconnect.result import Result, now
-from reconnect.runs import Pending, Run, Runs
+from reconnect.runs import Pending, Run, Runs, alone
 from reconnect.settings import Settings
 from reconnect.slots import Slot
 from reconnect.text import one_line
@@ -88,30 +88,32 @@ class Engine:
         _process = _Process(self._settings, self._performer, {})
         logging.getLogger("dbos").setLevel(logging.CRITICAL + 1)
         try:
-            self._settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            DBOS(
-                config={
-                    "name": "reconnect",
-                    "system_database_url": database_url(self._settings),
-                    "executor_id": self._slot.name,
-                    # Only workflows of one's own version are taken from a queue: this binds them to their place.
-                    "application_version": self._slot.name,
-                    "log_level": "CRITICAL",
-                    "notification_listener_polling_interval_sec": _POLL,
-                }
-            )
-            DBOS.launch()
-            DBOS.register_queue(
-                _RUNS,
-                partition_concurrency=1,
-                worker_concurrency=1,
-                polling_interval_sec=_POLL,
-                on_conflict="always_update",
-            )
-            DBOS.register_queue(_REPORTS, polling_interval_sec=_POLL, on_conflict="always_update")
+            # One after the other: the first one makes the tables.
+            with alone(self._settings.state):
+                self._launch()
         except Exception as error:
             raise ReconnectError(f"Runs can't be kept in the database of this site: {one_line(error, 300)}") from None
         return self
+
+    def _launch(self) -> None:
+        # Of many processes each asks less often, so that all of them together don't keep the database busy.
+        poll = _POLL * max(1.0, self._slot.number / 4)
+        DBOS(
+            config={
+                "name": "reconnect",
+                "system_database_url": database_url(self._settings),
+                "executor_id": self._slot.name,
+                # Only workflows of one's own version are taken from a queue: this binds them to their place.
+                "application_version": self._slot.name,
+                "log_level": "CRITICAL",
+                "notification_listener_polling_interval_sec": poll,
+            }
+        )
+        DBOS.launch()
+        DBOS.register_queue(
+            _RUNS, partition_concurrency=1, worker_concurrency=1, polling_interval_sec=poll, on_conflict="always_update"
+        )
+        DBOS.register_queue(_REPORTS, polling_interval_sec=poll, on_conflict="always_update")
 
     def __exit__(self, *error: object) -> None:
         DBOS.destroy()

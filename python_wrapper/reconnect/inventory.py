@@ -18,7 +18,8 @@ from reconnect.project import Project
 from reconnect.settings import Settings, is_secret
 from reconnect.text import one_line
 
-READ_SECONDS = 30.0
+#: As long as forty processes that begin at once take on two cores, and twice that.
+READ_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,11 @@ class Slot:
         """The same for whoever holds this place, on this machine and on no other."""
         return f"{os.uname().nodename}-{self.file.stem}"
 
+    @property
+    def number(self) -> int:
+        """The how-manieth place it is, from 1."""
+        return int(self.file.name)
+
     def keep(self, run_ids: list[str]) -> None:
         """Writes down what is still to be done from here, in one write that no kill can split."""
         content = "".join(f"{run_id}\n" for run_id in run_ids).encode()

@@ -32,7 +32,7 @@ BACKUPS = "/var/lib/reconnect/accounts"
 servers = pytest.mark.parametrize("server", ["pbx22", "pbx16"])
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until the condition holds; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import urllib.request
 from typing import Any
@@ -66,3 +67,14 @@ def files(number: str) -> list[str]:
     """The names of what is attached."""
     items = ask(f"ticket/{number}/attachments?fields=Filename&per_page=100")["items"]
     return [item["Filename"] for item in items if item.get("Filename")]
+
+
+def told(number: str) -> dict[str, bytes]:
+    """Every text of the ticket, and the files that we attached, by number and name; archives are unpacked."""
+    found = {}
+    for item in ask(f"ticket/{number}/attachments?fields=Filename&per_page=100")["items"]:
+        name = item.get("Filename") or ""
+        if not name or name.startswith("reconnect-"):
+            content = base64.b64decode(ask(f"attachment/{item['id']}").get("Content") or "")
+            found[f"{item['id']} {name}"] = gzip.decompress(content) if name.endswith(".gz") else content
+    return found

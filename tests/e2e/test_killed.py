@@ -55,8 +55,17 @@ def test_killed_at_any_moment_it_is_reported_once_and_mended_once(
         if not list(tmp_path.rglob("run.json")):
             # It was killed before it had written anything down: whoever called it calls it again.
             assert reconnect(*asked).code == 0
-        assert restarts(lab) == 1
-        assert rows(lab, "pbx22") == whole
+        [run] = [json.loads(path.read_text()) for path in tmp_path.rglob("run.json")]
+        [result] = [json.loads(path.read_text()) for path in tmp_path.rglob("results/pbx22.json")]
+        told = [(one["remedy"], one["state"], one.get("reason")) for one in result["remedies"]]
+        restarted = restarts(lab)
+        assert restarted <= 1, told
+        if restarted:
+            assert rows(lab, "pbx22") == whole, (run["begun"], result["state"], told, result["verdict"])
+        else:
+            # Nobody knows of a restart that was begun whether it was done: a person is told.
+            assert result["state"] == "refused", told
+            assert "it is not done twice" in told[0][2]
     kinds = collections.Counter(rt.subjects(number))
     assert kinds["report"] == 1, kinds
     assert set(kinds.values()) == {1}, kinds

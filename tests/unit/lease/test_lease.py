@@ -202,6 +202,14 @@ def test_a_run_that_is_begun_anew_does_not_begin_its_remedy_twice(open_state):
         state.begin("a", "restart_asterisk", "asterisk_hung", 3, 3600)
 
 
+def test_what_does_no_harm_twice_is_begun_anew(open_state):
+    with open_state() as state:
+        state.acquire("a", "", "", 60)
+        state.begin("a", "fix_account", "account_missing", 3, 3600, again=True)
+        state.close("a", "failed")
+        assert state.begin("a", "fix_account", "account_missing", 3, 3600, again=True)["state"] == _lease.OPEN
+
+
 def test_what_was_refused_does_not_use_up_the_budget(open_state):
     with open_state() as state:
         state.acquire("a", "", "", 60)

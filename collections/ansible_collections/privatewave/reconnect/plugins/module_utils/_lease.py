@@ -204,16 +204,17 @@ class State:
 
     # The journal
 
-    def begin(self, run_id, remedy, cause, budget, window):
+    def begin(self, run_id, remedy, cause, budget, window, again=False):
         """Write down that a remedy begins and return its entry.
 
-        Raises :class:`Refused` without the lease, or when ``budget`` of the remedy began within ``window`` seconds.
+        ``again`` says that doing it twice does no harm. Raises :class:`Refused` without the lease, or when ``budget``
+        of the remedy began within ``window`` seconds.
         """
         self._own(run_id)
         recent = self.recent(remedy, window)
         # Of a run that was killed and begun anew nobody knows whether it came to carry the remedy out.
         before = [entry["began_at"] for entry in recent if entry["run_id"] == run_id and entry["cause"] == cause]
-        if before and cause:
+        if before and cause and not again:
             raise Refused(
                 "This run began {0} for {1} at {2} already and was interrupted: it is not done twice.".format(
                     remedy, cause, before[-1]

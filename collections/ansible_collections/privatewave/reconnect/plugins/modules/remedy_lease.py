@@ -73,6 +73,12 @@ options:
     description: How often a remedy may begin within O(window).
     type: int
     default: 3
+  again:
+    description:
+      - Whether a run that was interrupted after it began the remedy may begin it anew, because twice does no harm.
+      - A restart may not.
+    type: bool
+    default: false
   window:
     description: Seconds over which O(budget) counts.
     type: int
@@ -181,6 +187,7 @@ OPTIONS = {
     "remedy": {"type": "str"},
     "cause": {"type": "str", "default": ""},
     "budget": {"type": "int", "default": 3},
+    "again": {"type": "bool", "default": False},
     "window": {"type": "int", "default": 3600},
     "rung": {"type": "str"},
     "calls": {"type": "int"},
@@ -214,7 +221,8 @@ def renew(state, options):
 
 def begin(state, options):
     """Open an entry of the journal."""
-    state.begin(options["run_id"], options["remedy"], options["cause"], options["budget"], options["window"])
+    names = ("run_id", "remedy", "cause", "budget", "window", "again")
+    state.begin(*(options[name] for name in names))
     state.renew(options["run_id"], options["ttl"])
     return {"changed": True}
 

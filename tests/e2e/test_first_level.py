@@ -13,10 +13,18 @@ from trials.cases import SERVERS
 from trials.phone import follows_the_message
 from trials.tools import INVENTORY, ROOT
 
+PJSIP = (
+    "SELECT e.*, a.*, o.* FROM ps_endpoints e LEFT JOIN ps_auths a ON a.id = e.auth "
+    "LEFT JOIN ps_aors o ON o.id = e.aors ORDER BY e.id"
+)
+MARIADB = ("mysql", "--batch", "asterisk", "-e")
 ROWS = {
-    "pbx22": "SELECT e.*, a.*, o.* FROM ps_endpoints e LEFT JOIN ps_auths a ON a.id = e.auth "
-    "LEFT JOIN ps_aors o ON o.id = e.aors",
-    "pbx16": "SELECT name, host, type, secret, md5secret, transport, permit, deny, allow, context FROM sippeers",
+    "pbx22": (*MARIADB, PJSIP),
+    "pbx16": (
+        *MARIADB,
+        "SELECT name, host, type, secret, md5secret, transport, permit, deny, allow, context FROM sippeers",
+    ),
+    "pgsql": ("runuser", "-u", "postgres", "--", "psql", "-XAt", "asterisk", "-c", PJSIP),
 }
 
 servers = pytest.mark.parametrize("server", [server for server in SERVERS if server in ROWS])
@@ -39,7 +47,7 @@ def fix(reconnect, tmp_path):
 
 def rows(lab, server: str) -> str:
     """Every account as the database has it, without what registering changes."""
-    return lab.run(server, "mysql", "--batch", "asterisk", "-e", ROWS[server])
+    return lab.run(server, *ROWS[server])
 
 
 def secret(server: str, account: str) -> str:

@@ -9,7 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _account_tables, _accounts, _config, _sql
+from ansible_collections.privatewave.reconnect.plugins.module_utils import (
+    _account_tables,
+    _accounts,
+    _config,
+    _database,
+    _sql,
+)
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account_plan import LEFT_TO_PEOPLE
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import accounts
@@ -126,6 +132,20 @@ def test_an_account_is_made_mended_taken_away_and_brought_back(work, login, driv
     table = "ps_endpoints" if driver == "pjsip" else "sippeers"
     assert connection.rows(f"SELECT count(*) FROM {table}") == [(0,)]
     connection.close()
+
+
+def test_a_plain_user_counts_the_connections_of_others_and_not_those_of_administrators(login):
+    administrator = _sql.Connection(login, 5)
+    administrator.change("DROP ROLE IF EXISTS plain")
+    administrator.change("CREATE ROLE plain LOGIN")
+    login.user = "plain"
+    session = _database._Session({"database_engine": "postgresql"})
+    session._connection = _sql.Connection(login, 5)
+    status = _database.status(session)
+    session._connection.close()
+    administrator.close()
+    assert (status["threads_connected"], status["max_connections"]) == (2, 97)
+    assert status["read_only"] is False
 
 
 def test_a_row_that_is_refused_leaves_nothing_of_the_account(work, login):

@@ -137,6 +137,8 @@ def test_errors_of_mysql(code, text, error, kept):
         (None, 'connection to server at "127.0.0.1", port 5432 failed: Connection refused', "refused", None),
         ("57014", "canceling statement due to statement timeout", "timed_out", None),
         ("42P01", 'relation "ps_auths" does not exist', "failed", "42P01"),
+        ("58P01", 'could not open file "base/16384/16443": No such file or directory\n', "failed", "58P01"),
+        ("XX001", 'invalid page in block 0 of relation "base/16384/16446"\n', "failed", "XX001"),
     ],
 )
 def test_errors_of_postgresql(code, text, error, kept):

@@ -67,6 +67,28 @@ def test_a_database_that_answers_nothing_hangs_and_is_not_slow(healthy):
     assert roots(healthy) == ["database_hung"]
 
 
+def test_a_unit_that_only_starts_others_is_not_the_database(healthy):
+    unit = healthy["settings"]["database_unit"]
+    healthy["host"]["units"]["data"][unit].update(active_state="active", sub_state="exited", result="success")
+    healthy["database"]["process"] = no("missing")
+    assert roots(healthy) == []
+    healthy["database"]["login"] = no("refused")
+    assert "database_stopped" in roots(healthy)
+
+
+@pytest.mark.parametrize("code", ["42501", "1142"])
+def test_a_table_that_may_not_be_read_is_neither_healthy_nor_missing(healthy, code):
+    healthy["database"]["lookup"] = no("denied", code=code)
+    healthy["database"]["schema"]["data"]["ps_endpoints"] = []
+    assert roots(healthy) == ["unknown_cause"]
+
+
+@pytest.mark.parametrize("code", ["1194", "XX001", "58P01"])
+def test_what_a_server_says_of_damaged_files(healthy, code):
+    healthy["database"]["lookup"] = no("failed", code=code)
+    assert roots(healthy) == ["database_table_damaged"]
+
+
 @pytest.mark.parametrize("where", ["tables", "lookup"])
 def test_a_damaged_table_is_named_by_either_sign(healthy, where):
     if where == "tables":

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _config, _process
+from ansible_collections.privatewave.reconnect.plugins.module_utils import _config, _process, _sockets
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._run import run
 from ansible_collections.privatewave.reconnect.plugins.module_utils._sql import (
@@ -50,7 +50,7 @@ _WRITES = {
     "DELETE": "EXPLAIN DELETE FROM {0} WHERE {1} = ''",
 }
 #: What a server says of a table whose files are damaged: MariaDB and MySQL, PostgreSQL.
-DAMAGED = ("1033", "1034", "1035", "1194", "1195", "1712", "1877", "1932", "XX001", "XX002")
+DAMAGED = ("1033", "1034", "1035", "1194", "1195", "1712", "1877", "1932", "XX001", "XX002", "58P01")
 _TEXT_LIMIT = 300
 
 _MYSQL_STATUS = {
@@ -70,9 +70,10 @@ SELECT usename, state <> 'idle', extract(epoch FROM now() - state_change)::int,
 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
 _BUSY = 5
+#: Of the sessions of others a plain user sees neither kind nor state. Some connections are kept for administrators.
 _POSTGRESQL_STATUS = """
-SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
-       current_setting('max_connections')::int,
+SELECT (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL AND usename IS NOT NULL),
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
        pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on',
        extract(epoch FROM now() - pg_postmaster_start_time())::int
 """
@@ -147,11 +148,12 @@ class _Session:
 
 
 def process(settings):
-    """The server's process as the kernel sees it."""
+    """The server's process as the kernel sees it, and its unit, which may be an instance of the one in the settings."""
     names, patterns = PROCESSES[settings.get("database_engine") or "mysql"]
     unit = settings.get("database_unit") or "mariadb.service"
     pid_files = [path for pattern in patterns for path in sorted(glob.glob(pattern))]
-    return _process.facts(_process.main_pid(unit, pid_files, names))
+    pid = _process.main_pid(unit, pid_files, names)
+    return dict(_process.facts(pid), unit=_sockets.unit_of(pid))
 
 
 def port(settings):

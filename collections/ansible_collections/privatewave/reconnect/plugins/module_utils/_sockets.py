@@ -53,6 +53,11 @@ def parse_sockets(text, proto, family, byteorder=sys.byteorder):
     return found
 
 
+def unit_of(pid):
+    """The service or scope that a process belongs to, or None."""
+    return parse_unit(_text("/proc/{0}/cgroup".format(pid)))
+
+
 def parse_unit(text):
     """The service or scope in the text of ``/proc/PID/cgroup``, in whatever hierarchy it is, or None."""
     found = _SERVICE.findall(text)

@@ -19,7 +19,9 @@ CONNECTIONS_WARN = 0.85
 #: Seconds that finding an account may take: every request of a client waits for several of them.
 SLOW_WARN, SLOW_FAIL = 0.5, 2.0
 #: Error codes by which a server says that a table's files are damaged (MariaDB, MySQL, PostgreSQL).
-DAMAGED = {"1033", "1034", "1035", "1194", "1195", "1712", "1877", "1932", "XX001", "XX002"}
+DAMAGED = {"1033", "1034", "1035", "1194", "1195", "1712", "1877", "1932", "XX001", "XX002", "58P01"}
+#: … and that the user may not read a table, which then looks as if it were not there.
+NO_READING = {"1142", "1143", "42501"}
 #: … and that it takes no writes: a finding of its own.
 NO_WRITES = {"1290", "1836", "25006"}
 
@@ -57,13 +59,16 @@ def process(evidence: Evidence) -> Iterator[Finding]:
     say = Say(
         "database.process", "database", name, evidence=(("database.process", found.data), (f"host.units.{name}", unit))
     )
+    works = evidence.probe("database", "login").ok
+    state = str((unit or {}).get("active_state"))
+    # Debian's postgresql.service only starts the units of the clusters: it has exited, and is active all the same.
+    exited = state == "active" and (unit or {}).get("sub_state") == "exited"
     if found.ok:
         yield say.passes(f"{name} runs as process {found.data.get('pid')}.")
-    elif found.error == "missing" and unit and unit.get("active_state") != "active":
-        yield say.fails(
-            f"{name} is {unit.get('active_state')} ({unit.get('result')}) and has no process.", "database_stopped"
-        )
-    elif found.error == "missing" and unit is None and evidence.probe("database", "login").ok:
+    elif found.error == "missing" and unit and (state != "active" or (exited and not works)):
+        why = "exited" if exited else unit.get("result")
+        yield say.fails(f"{name} is {state} ({why}) and has no process.", "database_stopped")
+    elif found.error == "missing" and (unit is None or exited) and works:
         yield say.passes("The database runs elsewhere.")
     else:
         yield say.unknown(f"Whether the database runs is not known ({found.why}).")
@@ -189,6 +194,8 @@ def lookup(evidence: Evidence) -> Iterator[Finding]:
         )
     elif (found.raw or {}).get("code") in DAMAGED:
         yield say.fails(f"An account cannot be read ({found.message}).", "database_table_damaged")
+    elif (found.raw or {}).get("code"):
+        yield say.fails(f"An account cannot be read ({found.message}).")
     elif found.error != "skipped" and query.ok:
         yield say.unknown(f"Whether an account can be found is not known ({found.why}).")
 
@@ -254,6 +261,7 @@ def schema(evidence: Evidence) -> Iterator[Finding]:
     version = evidence.probe("asterisk", "version")
     major = version.data.get("major") if version.ok else None
     families = {name: where.get("table") for name, where in _families(evidence).items()}
+    hidden = (evidence.probe("database", "lookup").raw or {}).get("code") in NO_READING
     for table, columns in sorted(found.data.items()) if found.ok else []:
         family = next((name for name in NEEDED[driver] if families.get(name, name) == table), "")
         needed = [
@@ -262,7 +270,9 @@ def schema(evidence: Evidence) -> Iterator[Finding]:
         ]
         lacking = [name for name in needed if name not in (columns or [])]
         say = Say("database.table", "database", table, evidence=((f"database.schema.{table}", columns),))
-        if not columns:
+        if not columns and hidden:
+            yield say.unknown(f"Asterisk's database user may not see whether the table {table} is there.")
+        elif not columns:
             yield say.fails(f"The table {table} is missing.", "database_schema_outdated")
         elif lacking:
             yield say.fails(

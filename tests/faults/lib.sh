@@ -220,3 +220,16 @@ with context.wrap_socket(socket.create_connection((server, 5061), 3)) as client:
 PYTHON
 ) "$1" "$ADDRESS" "${2:-0}"
 }
+
+# openssl_of_asterisk SETTING…: what OpenSSL in Asterisk may do, once it is started anew; without a setting as before
+openssl_of_asterisk() {
+    local drop_in=/run/systemd/system/asterisk.service.d/openssl.conf
+    rm -f "$drop_in"
+    if [ $# -gt 0 ]; then
+        mkdir -p "$(dirname "$drop_in")"
+        printf '%s\n' 'openssl_conf = openssl' '[openssl]' 'ssl_conf = modules' '[modules]' \
+            'system_default = policy' '[policy]' "$@" > /run/openssl-of-asterisk.cnf
+        printf '%s\n' '[Service]' 'Environment=OPENSSL_CONF=/run/openssl-of-asterisk.cnf' > "$drop_in"
+    fi
+    systemctl daemon-reload
+}

@@ -32,6 +32,8 @@ class Fault:
     servers: tuple[str, ...]
     #: For how many days a certificate made for the fault is valid, /opt/lab/kept/fresh.crt; none is made when it is 0.
     certificate_days: int
+    #: In how many days it begins to be valid; a month ago when it is not said.
+    certificate_begins: int
     inject: str
     settled: str
     heal: str
@@ -61,6 +63,7 @@ def read(name: str) -> Fault:
         where=content.get("where"),
         servers=tuple(content.get("servers", USUAL)),
         certificate_days=content.get("certificate_days", 0),
+        certificate_begins=content.get("certificate_begins", -30),
         inject=content.get("inject", "true"),
         settled=content.get("settled", "true"),
         heal=content.get("heal", "true"),
@@ -89,7 +92,7 @@ def inject(fault: Fault, server: str) -> None:
         known.append([fault.name, server])
     host = fault.host(server)
     if fault.certificate_days:
-        chain = state.fresh_certificate(HOSTS[server], fault.certificate_days)
+        chain = state.fresh_certificate(HOSTS[server], fault.certificate_begins, fault.certificate_days)
         podman.run_script(host, f"mkdir -p /opt/lab/kept\ncat > /opt/lab/kept/fresh.crt <<'CHAIN'\n{chain}CHAIN\n")
     code, words = run(fault, server, fault.inject)
     if code:

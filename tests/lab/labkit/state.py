@@ -179,13 +179,13 @@ def create_certificates() -> None:
         make_key(directory / "other.key")
 
 
-def fresh_certificate(host: Host, days: int) -> str:
-    """A chain for the server's key that is valid for so many days from now: a kept one would grow old."""
+def fresh_certificate(host: Host, begins: int, ends: int) -> str:
+    """A chain for the server's key that is valid between two days from now: a kept one would grow old."""
     intermediate = Authority(STATE / "ca" / "intermediate", "Reconnect lab intermediate")
     directory = STATE / "tls" / host.name
-    certificate = directory / f"valid_{days}_days.crt"
+    certificate = directory / f"valid_{begins}_{ends}.crt"
     intermediate.sign(
-        host.domain_name, directory / "server.key", certificate, "server", (-30, days), names=(host.domain_name,)
+        host.domain_name, directory / "server.key", certificate, "server", (begins, ends), names=(host.domain_name,)
     )
     return certificate.read_text() + intermediate.certificate.read_text()
 

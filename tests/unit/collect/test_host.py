@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
 from pathlib import Path
@@ -18,7 +19,8 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils import (
     _tls_files,
 )
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 NOBODY = (65534, [65534])
@@ -152,6 +154,39 @@ def test_the_key_never_leaves(authority):
     assert found["certificate"]["subject"] == "CN=pbx.example"
     secret = "".join((authority / "key").read_text().split()[3:6])
     assert secret[:40] not in str(found)
+
+
+def signed(name, key, issuer, signer):
+    """A certificate as PEM and DER, signed by another one's key."""
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, one)]) for one in (name, issuer)]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(names[0])
+        .issuer_name(names[1])
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(signer, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM), made.public_bytes(serialization.Encoding.DER)
+
+
+def test_the_intermediate_beside_a_certificate_is_found(tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    root, _der = signed("root", key, "root", key)
+    link, link_der = signed("intermediate", key, "root", key)
+    _leaf, leaf_der = signed("pbx.example", key, "intermediate", key)
+    (tmp_path / "a-folder").mkdir()
+    (tmp_path / "garbage").write_bytes(b"\xff-----BEGIN CERTIFICATE-----AAAA-----END")
+    (tmp_path / "root.pem").write_bytes(root)
+    assert _tls_files.intermediate(str(tmp_path), leaf_der) is None
+    (tmp_path / "z.pem").write_bytes(root + link)
+    found = _tls_files.intermediate(str(tmp_path), leaf_der)
+    assert found == {"path": str(tmp_path / "z.pem"), "subject": "CN=intermediate", "issuer": "CN=root"}
+    # A chain that ends at its authority lacks nothing.
+    assert _tls_files.intermediate(str(tmp_path), link_der) is None
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ def test_values_are_templated_by_whoever_asks():
         ("sip_transports", ["sctp"]),
         ("sip_transports", [{"port": 1}]),
         ("channel_driver", "iax"),
+        ("tls_minimum_version", "1.1"),
+        ("tls_ciphers", "NO-SUCH-CIPHER"),
         ("srv", "sips.tcp"),
         ("database_engine", "oracle"),
         ("session_columns", "username"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+import warnings
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _tls
@@ -80,6 +81,49 @@ def test_an_alert_is_told(authority, serve):
         examine(serve(idle, context), authority)
     assert caught.value.error == "failed"
     assert "HANDSHAKE_FAILURE" in caught.value.extra["alert"]
+
+
+PROFILE = {"minimum_version": "1.2", "ciphers": "ECDHE+AESGCM"}
+
+
+def old(authority, newest, ciphers="ALL:@SECLEVEL=0", oldest=ssl.TLSVersion.TLSv1):
+    """The context of a server that stayed behind."""
+    context = authority.context(NAME)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = oldest, newest
+    context.set_ciphers(ciphers)
+    return context
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_server_that_speaks_old_versions_only_is_looked_at_as_nobody_else_would(authority, serve):
+    seen = examine(serve(idle, old(authority, ssl.TLSVersion.TLSv1_1)), authority, profile=PROFILE)
+    assert (seen["verified"], seen["version"], seen["offered"]["minimum_version"]) == (None, "TLSv1.1", "TLSv1.2")
+    assert seen["alert"]
+    assert seen["certificates"]
+
+
+def test_a_server_without_a_cipher_of_the_clients_is_looked_at_with_every_cipher(authority, serve):
+    context = old(authority, ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES256-SHA", ssl.TLSVersion.TLSv1_2)
+    seen = examine(serve(idle, context), authority, profile=PROFILE)
+    assert (seen["version"], seen["cipher"]) == ("TLSv1.2", "ECDHE-ECDSA-AES256-SHA")
+    assert "HANDSHAKE_FAILURE" in seen["alert"]
+    assert "ECDHE-ECDSA-AES256-GCM-SHA384" in seen["offered"]["ciphers"]
+    assert seen["cipher"] not in seen["offered"]["ciphers"]
+
+
+def test_what_a_client_offers_is_enough_for_a_server_of_today(authority, serve):
+    seen = examine(serve(idle, authority.context(NAME)), authority, profile=PROFILE)
+    assert (seen["verified"], seen["alert"]) == (True, None)
+    assert "offered" not in seen
+
+
+def test_a_cipher_list_that_this_openssl_does_not_know_does_not_hide_the_server(authority, serve):
+    profile = {"minimum_version": "1.2", "ciphers": "NO-SUCH-CIPHER"}
+    seen = examine(serve(idle, authority.context(NAME)), authority, profile=profile)
+    assert (seen["verified"], seen["alert"]) == (None, None)
+    assert "cipher" in seen["verify_message"]
 
 
 @pytest.mark.parametrize(

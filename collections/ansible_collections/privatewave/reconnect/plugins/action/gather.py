@@ -191,6 +191,7 @@ class ActionModule(ActionBase):
             "addresses": addresses,
             "transports": wanted["sip_transports"],
             "user": wanted["sip_probe_user"],
+            "tls_profile": {"minimum_version": wanted["tls_minimum_version"], "ciphers": wanted["tls_ciphers"]},
             **{name: wanted[name] for name in ("sip_domain", "resolvers", "srv", "provisioning_url")},
         }
         if wanted["tls_ca_file"]:

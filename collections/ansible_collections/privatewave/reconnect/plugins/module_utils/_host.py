@@ -224,6 +224,7 @@ def parse_interfaces(text):
         {
             "name": link["ifname"],
             "state": str(link.get("operstate", "unknown")).lower(),
+            "enabled": "UP" in (link.get("flags") or ()),
             "mtu": link.get("mtu"),
             "addresses": [
                 "{0}/{1}".format(one["local"], one.get("prefixlen"))

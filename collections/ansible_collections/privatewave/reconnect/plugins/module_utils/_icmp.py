@@ -21,6 +21,10 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._probe impor
 
 PACKETS = 5
 INTERVAL = 0.1
+#: What is sent on top when one of them was lost: of five packets nobody can tell a bad link from bad luck.
+MORE_PACKETS = 15
+MORE_INTERVAL = 0.05
+MORE_WAIT = 1.0
 WAIT = 1.0
 PATIENCE = 1.5
 SMALLEST = 576
@@ -37,21 +41,26 @@ _IP_HEADER = {4: 20, 6: 40}
 
 
 def ping(address, count=PACKETS, interval=INTERVAL):
-    """Send ``count`` echo requests. Returns ``{sent, received, loss, rtt_ms: {min, avg, max}}``, loss from 0 to 1.
+    """Send ``count`` echo requests, and more when one was lost.
 
-    Raises `ProbeError`: ``timed_out`` when nothing came back, ``unreachable`` when a router said so.
+    Returns ``{sent, received, loss, rtt_ms: {min, avg, max}}``, loss from 0 to 1. Raises `ProbeError`:
+    ``timed_out`` when nothing came back, ``unreachable`` when a router said so.
     """
     try:
         pinger = _Pinger(address)
     except PermissionError:
         return _ping_by_command(address, count)
     with pinger:
-        next_at = time.monotonic()
-        for number in range(count):
-            pinger.send(number, 64)
-            next_at += interval
-            pinger.listen(next_at, enough=lambda: False) if number < count - 1 else None
-        pinger.listen_patiently(enough=lambda: len(pinger.replies) == count)
+        pinger.send_paced(count, interval)
+        pinger.listen(time.monotonic() + WAIT, enough=lambda: len(pinger.replies) == count)
+        if len(pinger.replies) < count and not pinger.unreachable:
+            pinger.send_paced(MORE_PACKETS, MORE_INTERVAL)
+            count += MORE_PACKETS
+            # Replies, or the word of a router whose neighbour had to be looked up first.
+            pinger.listen(
+                time.monotonic() + MORE_WAIT,
+                enough=lambda: len(pinger.replies) == count or (pinger.unreachable and not pinger.replies),
+            )
         times = list(pinger.replies.values())
         if not times:
             if pinger.unreachable:
@@ -214,6 +223,15 @@ class _Pinger:
             except OSError as error:
                 # An ICMP error of an earlier packet is told on the next call: take note, then send after all.
                 self._note(error)
+
+    def send_paced(self, count, interval):
+        """Send small echo requests, one every ``interval`` seconds, and listen meanwhile."""
+        next_at = time.monotonic()
+        for left in range(count - 1, -1, -1):
+            self.send(self.next_number, 64)
+            next_at += interval
+            if left:
+                self.listen(next_at, enough=lambda: False)
 
     def listen(self, until, enough):
         """Collect replies and errors until a time, or until ``enough()``."""

@@ -4,8 +4,8 @@
 
 A target is a dict: ``name``, ``sip_domain`` (the name clients use), ``addresses``, ``transports`` (``[{transport,
 port}]``), ``resolvers``, ``srv`` (``_sips._tcp``, or empty), ``provisioning_url``, ``tls_ca`` (PEM text, None: the
-system's authorities), ``tls_ca_error`` (why there is no CA), ``user`` (who the SIP probe says it is). What comes back
-is described in docs/documents.md, ``paths``.
+system's authorities), ``tls_ca_error`` (why there is no CA), ``tls_profile`` (what clients offer, see `_tls.examine`),
+``user`` (who the SIP probe says it is). What comes back is described in docs/documents.md, ``paths``.
 """
 
 from __future__ import annotations
@@ -158,6 +158,7 @@ def _probe_flow(target, transport, address, port):
             target.get("tls_ca"),
             min(deadline, time.monotonic() + STEP_SECONDS),
             target.get("tls_ca_error"),
+            target.get("tls_profile"),
         )
         held[:] = [sock]
         return seen
@@ -229,7 +230,9 @@ def _probe_provisioning(target, resolvers):
         raise error or ProbeError("unreachable", "{0} has no address".format(host))
 
     if url.scheme == "https":
-        sock, tls = _tls.examine(fresh, host, target.get("tls_ca"), deadline, target.get("tls_ca_error"))
+        sock, tls = _tls.examine(
+            fresh, host, target.get("tls_ca"), deadline, target.get("tls_ca_error"), target.get("tls_profile")
+        )
     else:
         sock = fresh()
     with sock:

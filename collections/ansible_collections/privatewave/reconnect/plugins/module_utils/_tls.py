@@ -17,25 +17,31 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._probe impor
 CERTIFICATE_LIMIT = 10
 NAME_LIMIT = 200
 
+#: Words of OpenSSL for a client that ends the handshake itself, for the server chose a version that it does not speak.
+_VERSION_REFUSED = ("UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW", "WRONG_SSL_VERSION")
 
-def examine(connect, name, ca, deadline, ca_error=None):
+
+def examine(connect, name, ca, deadline, ca_error=None, profile=None):
     """Shake hands with a server and look at its certificate.
 
     ``connect()`` returns a fresh TCP socket; ``name`` is sent as SNI and looked for in the certificate; ``ca`` is PEM
-    text of the authorities a client trusts, None for those of the system; ``deadline`` a time of ``time.monotonic``.
-    Returns the TLS socket and ``{version, cipher, certificates, verified, verify_code, verify_message, name_matches,
-    alert}``: ``verified`` is None when it could not be judged, ``ca_error`` says why. Raises `ProbeError`.
+    text of the authorities a client trusts, None for those of the system; ``deadline`` a time of ``time.monotonic``;
+    ``profile`` is what clients offer, ``{minimum_version: "1.2", ciphers: cipher list of OpenSSL}``, None: what Python
+    does. Returns the TLS socket and ``{version, cipher, certificates, verified, verify_code, verify_message,
+    name_matches, alert}``: ``verified`` is None when it could not be judged, ``ca_error`` says why. Raises
+    `ProbeError`.
 
-    The first handshake verifies, as a client does. When the server does not pass, a second one verifies nothing and
-    offers every version, so that the certificate can still be looked at.
+    The first handshake verifies and offers what a client does. When the server does not pass, a second one verifies
+    nothing and offers every version and cipher, so that the server can still be looked at. ``alert`` is how the first
+    one ended when the two could not agree; ``offered``, ``{minimum_version, ciphers}``, is there, too, then.
     """
     verdict = {"verified": True, "verify_code": 0, "verify_message": "ok", "alert": None}
     context = None
     if ca_error is None:
         try:
-            context = verifying_context(ca)
+            context = verifying_context(ca, profile)
         except (ssl.SSLError, ValueError) as error:
-            ca_error = "the CA certificates can't be used: {0}".format(error)
+            ca_error = "the CA certificates or the clients' cipher list can't be used: {0}".format(error)
     if context is None:
         verdict.update(verified=None, verify_code=None, verify_message=ca_error)
         sock = _handshake(connect(), seeing_context(), name, deadline)
@@ -48,8 +54,13 @@ def examine(connect, name, ca, deadline, ca_error=None):
         except ProbeError as error:
             if not error.extra.get("alert"):
                 raise
-            verdict.update(verified=None, verify_code=None, verify_message=str(error), alert=error.extra["alert"])
-            sock = _handshake(connect(), seeing_context(), name, deadline)
+            verdict.update(verified=None, verify_code=None, verify_message=str(error), **error.extra)
+            verdict["offered"] = _offered(context)
+            try:
+                sock = _handshake(connect(), seeing_context(), name, deadline)
+            except ProbeError:
+                # What a client meets counts, not what became of looking closer.
+                raise error from None
     certificates = [_details(der) for der in _chain(sock)[:CERTIFICATE_LIMIT]]
     matches = bool(certificates) and name_matches(certificates[0], name)
     cipher = sock.cipher()
@@ -62,17 +73,32 @@ def examine(connect, name, ca, deadline, ca_error=None):
     )
 
 
-def verifying_context(ca):
-    """A client's context that trusts ``ca`` (PEM text), or the authorities of the system when that is None."""
+def verifying_context(ca, profile=None):
+    """A client's context that trusts ``ca`` (PEM text), or the authorities of the system when that is None.
+
+    ``profile`` is that of `examine`. Raises `ValueError` or `ssl.SSLError` when one of the two can't be used.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # The name is judged apart from the chain: a wrong name must not hide who signed.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
+    if profile:
+        context.minimum_version = getattr(ssl.TLSVersion, "TLSv" + profile["minimum_version"].replace(".", "_"))
+        context.set_ciphers(profile["ciphers"])
     if ca is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
         context.load_verify_locations(cadata=ca)
     return context
+
+
+def _offered(context):
+    """What a context offers: its oldest version, in the words of `ssl.SSLSocket.version`, and its ciphers."""
+    minimum = context.minimum_version
+    return {
+        "minimum_version": minimum.name.replace("_", ".") if minimum > 0 else None,
+        "ciphers": [one["name"] for one in context.get_ciphers()],
+    }
 
 
 def seeing_context():
@@ -138,11 +164,16 @@ def _handshake(sock, context, name, deadline):
 
 
 def _failure(error):
-    """A handshake that came to nothing, as `ProbeError`; ``alert`` is there when the server sent one."""
+    """A handshake that came to nothing, as `ProbeError`; ``alert`` is there when one side would not go on."""
     reason = getattr(error, "reason", None) or ""
     if "ALERT" in reason:
         text = reason.lower().replace("_", " ")
         return ProbeError("failed", "the server ended the handshake: {0}".format(text), alert=reason)
+    if any(word in reason for word in _VERSION_REFUSED):
+        text = reason.lower().replace("_", " ")
+        return ProbeError(
+            "failed", "the server chose a version of TLS that clients refuse: {0}".format(text), alert=reason
+        )
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) or "EOF" in reason:
         return ProbeError("refused", "the server closed the connection during the handshake")
     if isinstance(error, ssl.SSLError) and reason:

@@ -15,13 +15,17 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils import _conf
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 
 _DEFAULT_USER = "asterisk"
+#: Files beside the certificate that are looked at for its intermediate.
+_NEIGHBOURS = 50
 
 
 def tls_files(settings):
-    """``{certificate: {path, der, details…, mtime}, key: {path, readable, encrypted, matches, error}}``.
+    """``{certificate: {path, der, details…, mtime}, key: {path, readable, encrypted, matches, error}, intermediate:
+    {path, subject, issuer} or None}``.
 
-    The key itself never leaves this function. Raises `ProbeError` ``skipped`` when no certificate is configured,
-    ``missing`` or ``denied`` when there is none to read, ``invalid`` when it is not a certificate.
+    ``intermediate`` is a certificate that belongs between the last one of the file and its authority, where one lies
+    in the same folder. The key itself never leaves this function. Raises `ProbeError` ``skipped`` when no certificate
+    is configured, ``missing`` or ``denied`` when there is none to read, ``invalid`` when it is not a certificate.
     """
     path = settings.get("tls_certificate_file")
     if not path:
@@ -41,7 +45,32 @@ def tls_files(settings):
         der=[base64.b64encode(one).decode("ascii") for one in chain],
         mtime=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(changed)),
     )
-    return {"certificate": certificate, "key": key_facts(path, key_path, _user_of_asterisk(settings))}
+    return {
+        "certificate": certificate,
+        "key": key_facts(path, key_path, _user_of_asterisk(settings)),
+        "intermediate": intermediate(os.path.dirname(path), chain[-1]),
+    }
+
+
+def intermediate(folder, der):
+    """``{path, subject, issuer}`` of the certificate in a folder that stands between another one and its authority."""
+    try:
+        last = _x509.details(der)
+    except _x509.Invalid:
+        return None
+    for name in [] if last["self_signed"] else sorted(os.listdir(folder))[:_NEIGHBOURS]:
+        path = os.path.join(folder, name)
+        try:
+            # Nothing that could make us wait is opened.
+            if os.path.isfile(path):
+                with open(path, encoding="ascii", errors="replace") as file:
+                    chain = _x509.pem_chain(file.read(_x509.MAX_SIZE * _x509.MAX_CHAIN))
+                for one in map(_x509.details, chain):
+                    if one["subject"] == last["issuer"] and not one["self_signed"]:
+                        return {"path": path, "subject": one["subject"], "issuer": one["issuer"]}
+        except (OSError, _x509.Invalid):
+            continue
+    return None
 
 
 def key_facts(certificate_path, key_path, user):

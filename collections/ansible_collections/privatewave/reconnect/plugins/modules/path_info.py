@@ -80,6 +80,19 @@ options:
       tls_ca_error:
         description: Why the authorities are not known. Certificates are then looked at, but not verified.
         type: str
+      tls_profile:
+        description: What clients offer in a TLS handshake; what Python does when not given.
+        type: dict
+        suboptions:
+          minimum_version:
+            description: The oldest version of TLS.
+            type: str
+            choices: ["1.2", "1.3"]
+            required: true
+          ciphers:
+            description: The ciphers of TLS 1.2, as a cipher list of OpenSSL.
+            type: str
+            required: true
       user:
         description:
           - The user part of the C(From) field of the SIP C(OPTIONS) request.
@@ -141,6 +154,13 @@ TARGET = {
     "provisioning_url": {"type": "str", "default": ""},
     "tls_ca": {"type": "str"},
     "tls_ca_error": {"type": "str"},
+    "tls_profile": {
+        "type": "dict",
+        "options": {
+            "minimum_version": {"type": "str", "choices": ["1.2", "1.3"], "required": True},
+            "ciphers": {"type": "str", "required": True},
+        },
+    },
     "user": {"type": "str", "default": _path.DEFAULT_USER},
 }
 

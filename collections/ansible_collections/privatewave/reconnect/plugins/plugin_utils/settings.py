@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,6 +28,10 @@ DEFAULTS: dict[str, Any] = {
     "tls_ca_file": "",
     "tls_certificate_file": "",
     "tls_key_file": "",
+    # What clients offer in a handshake, as a cipher list of OpenSSL for TLS 1.2: forward secrecy, no SHA-1. It is meant
+    # to find a server that has fallen behind its clients, never to bend the clients to an old server.
+    "tls_minimum_version": "1.2",
+    "tls_ciphers": "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM",
     "channel_driver": "pjsip",
     "asterisk_unit": "asterisk.service",
     "database_unit": "mariadb.service",
@@ -43,7 +48,11 @@ DEFAULTS: dict[str, Any] = {
 }
 
 _TRANSPORTS = ("udp", "tcp", "tls")
-_CHOICES = {"channel_driver": ("pjsip", "sip"), "database_engine": ("mysql", "postgresql")}
+_CHOICES = {
+    "channel_driver": ("pjsip", "sip"),
+    "database_engine": ("mysql", "postgresql"),
+    "tls_minimum_version": ("1.2", "1.3"),
+}
 _LEGACY_PORT = 5060
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _SRV = re.compile(r"_[A-Za-z0-9-]+\._[A-Za-z0-9-]+")
@@ -64,6 +73,10 @@ def settings(variables: Mapping[str, Any], template: Callable[[Any], Any] = lamb
             raise ValueError(f"{PREFIX}{name} is {found[name]!r}, it must be one of {', '.join(choices)}")
     if found["srv"] and not _SRV.fullmatch(found["srv"]):
         raise ValueError(f"{PREFIX}srv is {found['srv']!r}, it must look like _sips._tcp")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(found["tls_ciphers"])
+    except ssl.SSLError:
+        raise ValueError(f"{PREFIX}tls_ciphers is {found['tls_ciphers']!r}, which names no cipher of OpenSSL") from None
     found["addresses"] = [_address(PREFIX + "addresses", address) for address in found["addresses"]]
     found["sip_transports"] = [_transport(one, found["sip_port"]) for one in found["sip_transports"]]
     if len(found["rtp_ports"]) != 2 or not all(isinstance(port, int) for port in found["rtp_ports"]):

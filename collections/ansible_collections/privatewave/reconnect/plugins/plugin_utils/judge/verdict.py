@@ -24,6 +24,7 @@ ORDER = (
     "deliver_configuration",
     "rotate_password",
     "restart_provisioning",
+    "bring_up_interface",
     "unban_client",
     "open_host_firewall",
     "restart_database",

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..evidence import Evidence
 from ..finding import Finding, Say, rule
@@ -192,20 +193,28 @@ def clock(evidence: Evidence) -> Iterator[Finding]:
 def interfaces(evidence: Evidence) -> Iterator[Finding]:
     """Links and addresses, and the way out."""
     found = evidence.probe("host", "interfaces")
-    for link in found.data if found.ok else []:
-        name = str(link.get("name"))
-        if name == "lo" or not link.get("addresses"):
-            continue
-        say = Say("host.interface", "host", name, evidence=(("host.interfaces", link),))
-        state = str(link.get("state")).lower()
-        yield say.either(
-            state in ("up", "unknown"),
-            f"{name} is up with {', '.join(map(str, link['addresses']))}.",
-            f"{name} is {state}.",
-        )
     wanted = [str(address) for address in evidence.settings.get("addresses") or []]
+    links = [link for link in found.data if link.get("name") != "lo" and link.get("addresses")] if found.ok else []
+    working = {_bare(address) for link in links if _is_up(link) for address in link["addresses"]}
+    for link in links:
+        name, seen = str(link.get("name")), (("host.interfaces", link),)
+        lost = [address for address in map(_bare, link["addresses"]) if address in wanted and address not in working]
+        if _is_up(link):
+            yield Say("host.interface", "host", name, evidence=seen).passes(
+                f"{name} is up with {', '.join(map(str, link['addresses']))}."
+            )
+        elif not lost:
+            # A bridge without a container, a port that nobody uses: clients don't come that way.
+            yield Say("host.interface", "host", name, evidence=seen).warns(
+                f"{name} is {link.get('state')}; no address that clients use is on it."
+            )
+        why = {False: ": it is switched off", True: ": it has no carrier"}.get(link.get("enabled"), "")
+        for address in lost if not _is_up(link) else ():
+            yield Say("host.interface", "host", address, evidence=seen).fails(
+                f"{name}, which has the server's address {address}, is {link.get('state')}{why}.", "interface_down"
+            )
     if found.ok and wanted:
-        own = {str(address).partition("/")[0] for link in found.data for address in link.get("addresses") or []}
+        own = {_bare(address) for link in found.data for address in link.get("addresses") or []}
         for address in wanted:
             # Behind address translation a server does not know its public address: no failure by itself.
             say = Say("host.address", "host", address, evidence=(("host.interfaces", sorted(own)),))
@@ -229,6 +238,15 @@ def interfaces(evidence: Evidence) -> Iterator[Finding]:
             "The server has no default route.",
             "default_route_missing",
         )
+
+
+def _is_up(link: Mapping[str, Any]) -> bool:
+    """Whether a link carries packets; one without a notion of it (a tunnel) is ``unknown``."""
+    return str(link.get("state")).lower() in ("up", "unknown")
+
+
+def _bare(address: object) -> str:
+    return str(address).partition("/")[0]
 
 
 @rule

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,10 @@ EXPIRES_SOON = timedelta(days=30)
 SILENT = ("timed_out", "unreachable", "refused", "denied")
 #: X509_V_ERR_* of OpenSSL that other checks name better: not yet valid, expired, name mismatch.
 NAMED_ELSEWHERE = {9, 10, 62}
+#: X509_V_ERR_* for a chain that ends before an authority that is trusted.
+CHAIN_ENDS = {20, 21}
+#: From the oldest to the newest, as `ssl.SSLSocket.version` says them.
+VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
 def split(where: str) -> tuple[str, int]:
@@ -148,6 +153,11 @@ def packets(evidence: Evidence) -> Iterator[Finding]:
             if not _ours(evidence, address) or not found.ok:
                 continue
             say = Say("path.mtu", "network", address, path.vantage, ((found.path, found.data),))
+            if found.data.get("black_hole") and _loses(path, address):
+                yield say.unknown(
+                    f"Too many packets get lost between {path.vantage} and {address} to tell how large they may be."
+                )
+                continue
             yield say.either(
                 not found.data.get("black_hole"),
                 f"Packets of {found.data.get('mtu')} bytes get from {path.vantage} to {address}.",
@@ -159,6 +169,12 @@ def packets(evidence: Evidence) -> Iterator[Finding]:
 def _ours(evidence: Evidence, address: str) -> bool:
     wanted = own_addresses(evidence)
     return not wanted or _plain(address) in wanted
+
+
+def _loses(path: Path, address: str) -> bool:
+    """Whether so many packets get lost that a silence says nothing more."""
+    echo = path.probes("icmp").get(address)
+    return echo is not None and echo.ok and float(echo.data.get("loss") or 0) >= LOSS_FAIL
 
 
 def _no_way(path: Path, address: str) -> bool:
@@ -189,7 +205,11 @@ def ports(evidence: Evidence) -> Iterator[Finding]:
             elif found.error not in SILENT:
                 yield say.unknown(f"Whether {where} takes connections from {path.vantage} is not known ({found.why}).")
             else:
-                cause, reason = _who_blocks(evidence, path, address, port)
+                cause, reason = (
+                    (None, ": too many packets get lost.")
+                    if found.error == "timed_out" and _loses(path, address)
+                    else _who_blocks(evidence, path, address, port)
+                )
                 yield say.fails(f"{where} takes no connection from {path.vantage} ({found.why}){reason}", cause)
 
 
@@ -311,48 +331,81 @@ def tls(evidence: Evidence) -> Iterator[Finding]:
             if not _ours(evidence, split(where)[0]):
                 continue
             say = Say("tls.handshake", "network", where, path.vantage, ((found.path, _short(found)),))
-            if found.ok:
+            if found.ok and not found.data.get("alert"):
                 yield say.passes(
                     f"TLS at {where} from {path.vantage}: {found.data.get('version')}, {found.data.get('cipher')}."
                 )
-                yield from _certificate(evidence, path, where, found)
+            elif found.ok:
+                yield _disagreement(say, found.data, where, path.vantage)
             elif found.error != "skipped":
-                yield say.fails(f"The TLS handshake at {where} from {path.vantage} failed ({found.why}).")
+                # Nothing more could be seen: this alert alone says what it is about (RFC 8446, 6.2).
+                cause = "tls_no_common_version" if "PROTOCOL_VERSION" in _alert(found) else None
+                yield say.fails(f"The TLS handshake at {where} from {path.vantage} failed ({found.why}).", cause)
+            if found.ok:
+                name = str(evidence.settings.get("sip_domain"))
+                yield from _certificate(evidence, path.vantage, where, name, f"{found.path}.data", found.data)
     yield from _on_disk(evidence)
 
 
+def _alert(found: Probe) -> str:
+    return str((found.raw or {}).get("alert") or "")
+
+
+def _disagreement(say: Say, data: Mapping[str, Any], where: str, vantage: str) -> Finding:
+    """Why what clients offer came to nothing at a server that takes a client who offers everything."""
+    offered = data.get("offered") or {}
+    version, cipher = str(data.get("version")), str(data.get("cipher"))
+    oldest = str(offered.get("minimum_version"))
+    text = f"The TLS handshake at {where} from {vantage} failed as a client makes it ({data.get('verify_message')})"
+    if version in VERSIONS and oldest in VERSIONS and VERSIONS.index(version) < VERSIONS.index(oldest):
+        return say.fails(
+            f"{text}: the server speaks {version} at most, clients {oldest} at least.", "tls_no_common_version"
+        )
+    if offered.get("ciphers") and cipher not in offered["ciphers"]:
+        return say.fails(f"{text}: the server wants {cipher}, which clients do not offer.", "tls_no_shared_cipher")
+    return say.fails(f"{text}, while one that offers everything gets {version} with {cipher}.")
+
+
 def _short(found: Probe) -> Any:
-    return (
-        {key: found.data.get(key) for key in ("version", "cipher", "verify_code", "verify_message")}
-        if found.ok
-        else found.error
-    )
+    return _agreed(found.data) if found.ok else found.error
 
 
-def _certificate(evidence: Evidence, path: Path, where: str, found: Probe) -> Iterator[Finding]:
-    data = found.data
+def _agreed(data: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("version", "cipher", "verify_code", "verify_message", *(("alert", "offered") if data.get("alert") else ()))
+    return {key: data.get(key) for key in keys}
+
+
+def _certificate(
+    evidence: Evidence, vantage: str, where: str, name: str, probe_path: str, data: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """The certificate at a place, that of SIP or the URL of provisioning, where clients look for a name."""
     chain = data.get("certificates") or []
     leaf: Mapping[str, Any] = chain[0] if chain else {}
-    at = ((f"{found.path}.data.certificates", leaf),)
-    yield _dates(evidence, Say("tls.validity", "network", where, path.vantage, at), leaf)
-    say = Say("tls.name", "network", where, path.vantage, at)
+    at = ((f"{probe_path}.certificates", leaf),)
+    yield _dates(evidence, Say("tls.validity", "network", where, vantage, at), leaf)
+    say = Say("tls.name", "network", where, vantage, at)
     names = ", ".join(map(str, leaf.get("names") or [])) or "no name"
     if data.get("name_matches") is None:
         yield say.unknown("Whether the certificate carries the server's name was not asked.")
     else:
         yield say.either(
             bool(data["name_matches"]),
-            f"The certificate carries the name {evidence.settings.get('sip_domain')}.",
-            f"The certificate at {where} is for {names}, not for {evidence.settings.get('sip_domain')}.",
+            f"The certificate carries the name {name}.",
+            f"The certificate at {where} is for {names}, not for {name}.",
             "tls_certificate_name_mismatch",
         )
-    say = Say("tls.trust", "network", where, path.vantage, ((found.path, _short(found)),))
+    say = Say("tls.trust", "network", where, vantage, ((probe_path, _agreed(data)),))
     if data.get("verified") is None:
         yield say.unknown(f"Whether the certificate is trusted is not known ({data.get('verify_message')}).")
     elif data["verified"]:
         yield say.passes(f"The certificate at {where} is trusted.")
     elif data.get("verify_code") in NAMED_ELSEWHERE:
         yield say.fails(f"The certificate at {where} does not verify: {data.get('verify_message')}.")
+    elif missing := _missing_link(evidence, chain) if data.get("verify_code") in CHAIN_ENDS else "":
+        yield say.fails(
+            f"The certificate at {where} is sent without the one that links it to its authority: {missing}.",
+            "tls_chain_incomplete",
+        )
     else:
         yield say.fails(
             f"The certificate at {where} is not trusted: {data.get('verify_message')}.", "tls_certificate_untrusted"
@@ -366,8 +419,8 @@ def _certificate(evidence: Evidence, path: Path, where: str, found: Probe) -> It
         "tls.served",
         "network",
         where,
-        path.vantage,
-        ((f"{found.path}.data.certificates", served), ("host.tls_files", own)),
+        vantage,
+        ((f"{probe_path}.certificates", served), ("host.tls_files", own)),
     )
     inside = {
         one.data["certificates"][0].get("fingerprint_sha256")
@@ -378,9 +431,41 @@ def _certificate(evidence: Evidence, path: Path, where: str, found: Probe) -> It
     if served == own:
         yield say.passes("The certificate that is served is the one on the disk.")
     elif len(inside) > 1 and own in inside:
-        yield say.fails(f"From {path.vantage} another certificate is seen than the server's own.", "tls_intercepted")
+        yield say.fails(f"From {vantage} another certificate is seen than the server's own.", "tls_intercepted")
     else:
         yield say.fails("The certificate that is served is not the one on the disk.", "tls_certificate_not_reloaded")
+
+
+def _missing_link(evidence: Evidence, chain: Sequence[Mapping[str, Any]]) -> str:
+    """The intermediate that the server keeps to itself, and where it is; "" when none is known.
+
+    From outside a chain that lacks its intermediate looks like one of a strange authority: only the intermediate
+    itself tells them apart, which another service of the server may send or its disk may hold.
+    """
+    if not chain:
+        return ""
+    last = chain[0]
+    for _one in chain:
+        last = next((one for one in chain if one.get("subject") == last.get("issuer")), last)
+    issuer = last.get("issuer")
+    if not issuer or issuer == last.get("subject"):
+        return ""
+    for where, seen in (one for path in evidence.paths for one in _handshakes(evidence, path)):
+        sent = seen.get("certificates") or []
+        if seen.get("verified") and any(one.get("subject") == issuer for one in sent[1:]):
+            return f"{issuer}, which {where} does send"
+    disk = evidence.probe("host", "tls_files")
+    link = (disk.data or {}).get("intermediate") or {} if disk.ok else {}
+    if link.get("subject") == issuer:
+        return f"{issuer}, which is in {link.get('path')}"
+    return ""
+
+
+def _handshakes(evidence: Evidence, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where a vantage shook hands and what it was told, the provisioning service among them."""
+    yield from ((where, found.data) for where, found in path.probes("tls").items() if found.ok)
+    if path.provisioning.ok and path.provisioning.data.get("tls"):
+        yield str(evidence.settings.get("provisioning_url")), path.provisioning.data["tls"]
 
 
 def _dates(evidence: Evidence, say: Say, leaf: Mapping[str, Any]) -> Finding:
@@ -457,6 +542,15 @@ def provisioning(evidence: Evidence) -> Iterator[Finding]:
             if found.error != "skipped":
                 yield say.fails(f"The provisioning service does not answer {path.vantage} ({found.why}).")
             continue
+        told = found.data.get("tls")
+        if told:
+            where, name = str(evidence.settings["provisioning_url"]), _host_of(evidence.settings["provisioning_url"])
+            if told.get("alert"):
+                shaken = Say(
+                    "tls.handshake", "network", where, path.vantage, ((f"{found.path}.data.tls", _agreed(told)),)
+                )
+                yield _disagreement(shaken, told, where, path.vantage)
+            yield from _certificate(evidence, path.vantage, where, name, f"{found.path}.data.tls", told)
         status = int(found.data.get("status") or 0)
         text = f"The provisioning service answers {path.vantage} with {status}"
         if 200 <= status < 400:
@@ -465,6 +559,13 @@ def provisioning(evidence: Evidence) -> Iterator[Finding]:
             yield say.fails(f"{text}: it runs but cannot serve.")
         else:
             yield say.fails(f"{text}.")
+
+
+def _host_of(url: object) -> str:
+    try:
+        return urllib.parse.urlsplit(str(url)).hostname or ""
+    except ValueError:
+        return ""
 
 
 @rule

@@ -2,20 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Follows a run: each step as it ends, the verdict at the end, and the result document of every server.
 
-It reads the evidence that the action ``gather`` returns, three facts, and nothing else of what tasks return:
+It reads the evidence that the action ``gather`` returns, the packets that ``packet_capture`` does, three facts, and
+nothing else of what tasks return:
 
 ``reconnect_run``        {run_id, mode, account, incident}, the same for every server
 ``reconnect_judgement``  {verdict, findings, state}; the state only once the run has come to its conclusion
 ``reconnect_remedies``   [{remedy, cause, state, reason, before, after, rolled_back, started_at, finished_at}]
 
 With ``RECONNECT_RESULT_DIR`` in the environment it keeps there, per server, ``SERVER.json`` (the result,
-``reconnect/result/v1``), ``evidence-SERVER.json`` (what was found at first) and ``evidence-SERVER.after.json`` (what
-was found after the last remedy). They are written as soon as there is something to keep, so that a run which is killed
-half-way leaves what it knew.
+``reconnect/result/v1``), ``evidence-SERVER.json`` (what was found at first), ``evidence-SERVER.after.json`` (what was
+found after the last remedy) and ``packets-SERVER.pcap`` (what ``packet_capture`` captured). They are written as soon as
+there is something to keep, so that a run which is killed half-way leaves what it knew.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
@@ -86,6 +88,7 @@ class Server:
         self.failure = None
         self.unreachable = None
         self.timeline = []
+        self.packets = None
 
     def learn(self, result):
         """Take what is known by name from a task's result; True when it is worth keeping at once."""
@@ -95,6 +98,9 @@ class Server:
         if isinstance(evidence, dict) and evidence.get("schema") == EVIDENCE_SCHEMA:
             self.evidence = evidence
             self.first_evidence = self.first_evidence or evidence
+        capture = result.get("capture")
+        if isinstance(capture, dict) and capture.get("ok"):
+            self.packets = capture["data"]["pcap"]
         self.judgement = known.get("reconnect_judgement", self.judgement)
         self.remedies = known.get("reconnect_remedies", self.remedies)
         return bool(known) or (evidence is not None and self.evidence is evidence)
@@ -242,6 +248,8 @@ class CallbackModule(CallbackBase):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for file_name, document in documents.items():
                 write(self._folder / file_name, document)
+            if server.packets is not None:
+                write_bytes(self._folder / f"packets-{name}.pcap", base64.b64decode(server.packets))
         except OSError as problem:
             self._display.warning(f"The result cannot be kept in {self._folder}: {problem.strerror}.")
 
@@ -329,9 +337,15 @@ def utc(seconds):
 
 
 def write(path, document):
-    """Write a JSON document at once or not at all, for this user only."""
+    """Write a JSON document, see `write_bytes`."""
+    text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_bytes(path, content):
+    """Write a file at once or not at all, for this user only."""
     new = path.with_name(f".{path.name}.new")
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-        json.dump(document, file, indent=1, ensure_ascii=False, default=str)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
     os.replace(new, path)

@@ -52,7 +52,7 @@ def bundle_of(run: Run, results: Sequence[Result], settings: Settings) -> Bundle
     """The bundle of `run`; the same run gives the same bytes."""
     redaction = Redaction(pages.secrets_of(settings), settings.mask_numbers)
     included: list[dict[str, Any]] = []
-    left_out: list[dict[str, str]] = _never()
+    left_out: list[dict[str, str]] = _never(run)
     contents: list[tuple[str, bytes]] = []
     size = 0
     for name, content in _files(run, results, settings, redaction, left_out):
@@ -100,17 +100,28 @@ def _files(
                 yield name, _json(redaction.document(document))
             elif not after:
                 left_out.append({"name": name, "why": "the run kept no evidence of this server"})
+            if run.record.request.capture and not after:
+                try:
+                    yield f"{folder}/packets.pcap", run.packets_file(result.server).read_bytes()
+                except OSError:
+                    left_out.append({"name": f"{folder}/packets.pcap", "why": "none could be captured there"})
             if document and not after:
                 yield f"{folder}/configuration.json", _json(redaction.document(document.get("settings", {})))
                 yield f"{folder}/logs.json", _json(redaction.document(_parts(document, _LOGS)))
 
 
-def _never() -> list[dict[str, str]]:
+def _never(run: Run) -> list[dict[str, str]]:
+    asked = run.record.request.capture
     return [
         {"name": "passwords, keys, digests", "why": "they are taken out of every file"},
         {"name": "whole log files", "why": "only the windows that the evidence has are kept"},
         {"name": "configuration files", "why": "only what the evidence has of the configuration is kept"},
-        {"name": "packet capture", "why": "none was asked for"},
+        {
+            "name": "packets",
+            "why": "only SIP's ports; digests, keys and texts of messages are overwritten with x, TLS stays encrypted"
+            if asked
+            else "none were asked for",
+        },
     ]
 
 

@@ -102,6 +102,12 @@ def diagnose_server(
     call_test: Annotated[
         bool, typer.Option("--call-test", help="Have the reserved accounts place a real secure call of 10 s, too.")
     ] = False,
+    capture: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS", min=0, max=60, help="Capture packets of SIP on the server for this long, for the bundle."
+        ),
+    ] = 0,
     timeout: Timeout = 300,
     inventory_source: InventorySource = None,
     as_json: Json = False,
@@ -109,7 +115,7 @@ def diagnose_server(
 ) -> None:
     """Find out why people can't register with a server; with --apply, mend it."""
     asked = _Asked("diagnose-server.yml", _mode(apply, check), servers or [], account, incident, report, timeout)
-    asked.approvals, asked.call_test = approve or [], call_test
+    asked.approvals, asked.call_test, asked.capture = approve or [], call_test, capture
     ended = _carry_out(context, asked, inventory_source, verbose)
     _tell(ended, as_json)
 
@@ -185,6 +191,7 @@ class _Asked:
     go_on: bool = False
     rotate_password: bool = False
     call_test: bool = False
+    capture: int = 0
     account_needed: bool = False
 
 
@@ -244,6 +251,7 @@ def _carry_out(
         go_on=asked.go_on,
         rotate_password=asked.rotate_password,
         call_test=asked.call_test,
+        capture=asked.capture,
         timeout=asked.timeout,
         command=list(context.obj),
     )

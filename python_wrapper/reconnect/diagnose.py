@@ -236,6 +236,8 @@ class Diagnosis:
                 "reconnect_continue": request.go_on,
                 "reconnect_rotate_password": request.rotate_password,
                 "reconnect_call_test": request.call_test,
+                "reconnect_capture": request.capture,
+                "reconnect_mask_numbers": self._settings.mask_numbers,
                 "reconnect_client_report_file": str(run.client_report_file) if request.client_report else "",
             },
             environment={"RECONNECT_RESULT_DIR": str(documents)},
@@ -320,6 +322,8 @@ def _collected(run: Run, documents: Path, server: str) -> Result | str | None:
     for suffix in ("", ".after"):
         with contextlib.suppress(OSError):
             (documents / f"evidence-{server}{suffix}.json").rename(run.evidence_dir / f"{server}{suffix}.json")
+    with contextlib.suppress(OSError):
+        (documents / f"packets-{server}.pcap").rename(run.packets_file(server))
     path = documents / f"{server}.json"
     if not path.is_file():
         return None

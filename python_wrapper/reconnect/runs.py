@@ -2,7 +2,7 @@
 
 run.json              what was asked, how it ended, where the report went
 results/SERVER.json   the result documents
-evidence/SERVER.json  the evidence they were judged from
+evidence/SERVER.json  the evidence they were judged from; SERVER.pcap, packets, where they were asked for
 client-report.json    what the client said, when it said something
 report.md             the report as the incident gets it
 """
@@ -37,7 +37,8 @@ class Request(BaseModel):
 
     `watch` is how many seconds the account's registration attempts are watched (fix-account-config), `go_on` whether
     first level goes straight on into second level's diagnosis, `rotate_password` whether it mends a wrong password by a
-    new one, `call_test` whether the reserved accounts place a call.
+    new one, `call_test` whether the reserved accounts place a call,
+    `capture` for how many seconds packets of SIP are captured.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,6 +56,7 @@ class Request(BaseModel):
     go_on: bool = False
     rotate_password: bool = False
     call_test: bool = False
+    capture: int = 0
     timeout: float
     command: list[str]
 
@@ -155,6 +157,10 @@ class Run:
         except (OSError, ValueError, RecursionError):
             return {}
         return document if isinstance(document, dict) else {}
+
+    def packets_file(self, server: str) -> Path:
+        """The packets that were captured on one server, where it was asked for (pcap)."""
+        return self.evidence_dir / f"{server}.pcap"
 
     def read(self) -> Record:
         """The record as it is on disk now; what is known where it can't be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +114,20 @@ def test_what_first_level_cannot_mend_is_in_the_queue_of_second_level(lab, fix, 
         words = seen(number, tmp_path)
         assert "Queue changed from General to Second level" in words
         assert "<script>alert(1)</script> {{ 7*7 }} {% raw %} \\x1b[31m" in words
+
+
+def test_packets_are_captured_where_it_is_asked(lab, reconnect, tmp_path):
+    number = rt.ticket(fields={"Server": "pbx22"})
+    ended = reconnect("diagnose-server", "--incident", f"rt:{number}", "--inventory", INVENTORY, "--capture", "2")
+    assert ended.result["state"] == "succeeded", ended.stderr
+    [capture] = tmp_path.rglob("pbx22.pcap")
+    # Our own probes passed while it lasted: a client's greeting, which TLS does not encrypt.
+    assert b"pbx22.reconnect.test" in capture.read_bytes()
+    assert lab.run("pbx22", "sh", "-c", "ls -A ~/.ansible_async") == ""
+    assert reconnect("bundle", "latest", "--output", str(tmp_path / "bundle.tar.gz"), json_output=False).code == 0
+    with tarfile.open(tmp_path / "bundle.tar.gz") as bundle:
+        [name] = [name for name in bundle.getnames() if name.endswith("packets.pcap")]
+        assert bundle.extractfile(name).read() == capture.read_bytes()
 
 
 def test_a_ticket_that_lacks_a_field_is_asked_once(lab, fix):

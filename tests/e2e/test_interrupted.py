@@ -210,19 +210,26 @@ def test_no_room_for_the_backup(lab, reconnect, asked, words, server):
     ends_well(asked, server, reconnect(*words, json_output=False))
 
 
+@pytest.fixture
+def older(lab, server) -> Iterator[str]:
+    """The folder of a client's documents with an older one in it."""
+    folder = "/srv/provisioning/accounts/1004"
+    lab.run(server, "rm", "-rf", "/var/lib/reconnect/state.json", folder)
+    lab.run(server, "sh", "-c", f"mkdir -p {folder} && echo older > {folder}/lpconfig.xml")
+    yield folder
+    lab.run(server, "rm", "-rf", folder)
+
+
 @servers
-def test_no_room_for_a_document(lab, reconnect, server, tmp_path):
+def test_no_room_for_a_document(lab, reconnect, server, older, tmp_path):
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"internet": True, "settings": {"port": 5071}}))
-    folder = "/srv/provisioning/accounts/1004"
     words = ("fix-account-config", "1004", "--server", server, "--inventory", INVENTORY, "--watch", "0", "--yes")
-    lab.run(server, "rm", "-f", "/var/lib/reconnect/state.json")
-    lab.run(server, "sh", "-c", f"mkdir -p {folder} && echo older > {folder}/lpconfig.xml")
-    with full(lab, server, folder):
+    with full(lab, server, older):
         ended = reconnect(*words, "--client-report", str(report))
-        (remedy,) = ended.result["remedies"]
-        assert (remedy["state"], ended.code) == ("failed", 10)
-        held = lab.run(server, "sh", "-c", f"cat {folder}/lpconfig.xml; ls -A {folder}").split()
+        assert ended.code == 10
+        assert {one["state"] for one in ended.result["remedies"]} == {"failed"}, ended.result["remedies"]
+        held = lab.run(server, "sh", "-c", f"cat {older}/lpconfig.xml; ls -A {older}").split()
         assert (held[0], [name for name in held if name.startswith(".new")]) == ("older", [])
     with follows_the_message(lab, "1004"):
         ended = reconnect(*words, "--client-report", str(report))

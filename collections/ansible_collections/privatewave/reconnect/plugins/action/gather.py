@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
 
         account, registry = self._registered(server, arguments["account"], variables)
         options = {"settings": wanted, **({"wanted": account} if account else {})}
-        documents, rendered = _rendered(account, wanted)
+        documents, rendered = self._rendered(account, wanted, variables)
         options.update({"documents": documents} if documents else {})
         options.update({name: arguments[name] for name in ("account", "subsets") if arguments[name]})
 
@@ -181,6 +181,19 @@ class ActionModule(ActionBase):
             return None, {"registry": answered({"registered": False, "enabled": None, "findings": []}, 0.0)}
         return found[0], {}
 
+    def _rendered(
+        self, account: dict[str, Any] | None, wanted: dict[str, Any], variables: Mapping[str, Any]
+    ) -> tuple[list[dict[str, str]], dict[str, Any]]:
+        """The documents that the role `account` renders, or the probe that says why there are none to compare."""
+        names, folders = (
+            plain(self._templar.template(variables.get(name, default)))
+            for name, default in (("account_documents", list(render.DEFAULTS)), ("account_templates", []))
+        )
+        try:
+            return render.documents([account] if account else [], wanted, names, folders), {}
+        except render.RenderError as error:
+            return [], {"documents": failed("failed", str(error))}
+
     def _target(self, server: str, wanted: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
         """The server as the path probes want it described."""
         addresses = list(wanted["addresses"])
@@ -267,14 +280,6 @@ class ActionModule(ActionBase):
             return {**seen["data"], "nat_addresses": translated}
 
         return probe_from
-
-
-def _rendered(account: dict[str, Any] | None, wanted: dict[str, Any]) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    """The documents of the account's client, or the probe ``documents`` that says why there are none to compare."""
-    try:
-        return render.documents([account] if account else [], wanted), {}
-    except render.RenderError as error:
-        return [], {"documents": failed("failed", str(error))}
 
 
 def _always_failing(message: str) -> Callable[[str, dict[str, Any]], dict[str, Any]]:

@@ -169,3 +169,20 @@ def test_a_user_who_connects_during_the_watch_had_a_temporary_problem(lab, fix, 
         user.join()
     assert ending(ended) == (0, "temporary_network_problem")
     assert ended.result["remedies"] == []
+
+
+def test_the_forced_reconnection_takes_a_dead_contact_away(lab, fix, tmp_path):
+    gone = "INSERT INTO ps_contacts (id, uri, endpoint, expiration_time, qualify_frequency, reg_server) VALUES "
+    gone += "('1003^3B@0', 'sip:1003@198.18.20.22:5999^3Btransport=tcp', '1003', 4102444800, 0, 'pbx22')"
+    left = "SELECT COUNT(*) FROM ps_contacts WHERE id = '1003^3B@0'"
+    lab.run("pbx22", "mysql", "asterisk", "-e", gone)
+    try:
+        fix("pbx22", "1003", "--watch", "3")
+        assert lab.run("pbx22", "mysql", "--skip-column-names", "asterisk", "-e", left).strip() == "1"
+        fix("pbx22", "1003", "--watch", "3", "--yes")
+        assert lab.run("pbx22", "mysql", "--skip-column-names", "asterisk", "-e", left).strip() == "0"
+        newest = max(tmp_path.rglob("evidence/pbx22.json"), key=lambda file: file.stat().st_mtime)
+        seen = json.loads(newest.read_text())["account"]["watch"]["data"]
+        assert [uri.partition("@")[2].partition(";")[0] for uri in seen["dropped"]] == ["198.18.20.22:5999"]
+    finally:
+        lab.run("pbx22", "mysql", "asterisk", "-e", "DELETE FROM ps_contacts WHERE id = '1003^3B@0'")

@@ -9,7 +9,7 @@ from reconnect import story
 from reconnect.result import Result, rfc3339
 from reconnect.runs import Record
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!]|^[-+])")
 
 
 def text(record: Record, results: Sequence[Result]) -> str:

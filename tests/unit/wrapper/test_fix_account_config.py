@@ -21,7 +21,8 @@ PLANS = """
       vars:
         plan: "{{ [] if reconnect_apply else [step] }}"
         step: {remedy: fix_account, cause: account_missing, decision: planned, role: account, entry: mend,
-               policy: auto, arguments: {}}
+               policy: auto, reason: Later., arguments: {},
+               changes: ["-  password: ****", "+  password: **** (changed)"]}
         verdict:
           outcome: "{{ 'fixed_account' if reconnect_apply else 'fault_found' }}"
           next_step: >-
@@ -74,6 +75,7 @@ def test_the_plan_is_shown_and_a_yes_carries_it_out(first_level, tmp_path):
     ticket = tmp_path / "ticket.md"
     code, said = on_a_terminal(first_level, "y", "--incident", f"file:{ticket}", "--watch", "3")
     assert code == 0
+    assert said.index("-  password: ****") < said.index("+  password: **** (changed)")
     assert "watched 0" in said  # the client was watched while the plan was made
     assert modes(first_level) == ["diagnose", "apply"]
     assert ticket.read_text().count("fixed_account") >= 1

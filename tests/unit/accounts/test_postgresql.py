@@ -166,3 +166,29 @@ def test_the_registry_may_be_a_table(login, tmp_path):
     assert found.mistakes == []
     assert accounts.resolved(account, lambda secret, known: secret.text)["password"] == "from {{ sql }}"
     assert (account.values["codecs"], account.values["enabled"]) == (["ulaw", "alaw"], True)
+
+
+def test_a_new_password_goes_into_its_row_and_where_it_does_not_nobody_sees_it(login, tmp_path):
+    connection = _sql.Connection(login, 5)
+    connection.change("CREATE VIEW fixed AS SELECT DISTINCT * FROM wanted")
+    configuration = {"plugin": "sql", "engine": "postgresql", "user": "asterisk", "database": "postgres"}
+    configuration.update(socket=login.socket, table="fixed")
+    try:
+        _account, keep = accounts.keeper(configuration, str(tmp_path), "pbx1", "1001", lambda text, like: text)
+        with pytest.raises(accounts.RegistryError, match=r"can't be stored in the table fixed") as raised:
+            keep("canary; it's new")
+        assert "canary" not in str(raised.value)
+        assert connection.rows("SELECT password FROM wanted") == [("from {{ sql }}",)]
+        configuration["table"] = "wanted"
+        connection.change("ALTER TABLE wanted ADD CONSTRAINT short CHECK (length(password) < 20)")
+        _account, keep = accounts.keeper(configuration, str(tmp_path), "pbx1", "1001", lambda text, like: text)
+        with pytest.raises(accounts.RegistryError, match="short") as raised:
+            keep("canary that is much too long")
+        assert "canary" not in str(raised.value)
+        keep("canary; it's new")
+        assert connection.rows("SELECT password FROM wanted") == [("canary; it's new",)]
+    finally:
+        connection.change("DROP VIEW fixed")
+        connection.change("ALTER TABLE wanted DROP CONSTRAINT IF EXISTS short")
+        connection.change("UPDATE wanted SET password = 'from {{ sql }}'")
+        connection.close()

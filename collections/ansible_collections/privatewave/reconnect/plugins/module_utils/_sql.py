@@ -231,7 +231,8 @@ def problem_of_mysql(code, text, cause=None):
 
 def problem_of_postgresql(code, text):
     """The `ProbeError` of an error of psycopg2: its SQLSTATE (None before a login) and its text."""
-    line = " ".join(text.split())
+    # The details of a refused row quote all of it, its secrets too.
+    line = " ".join(text.partition("DETAIL:")[0].split())
     code = code or next((code for pattern, code in _SENTENCES if pattern.search(line)), None)
     if code == "57014" or "timeout expired" in line or "timed out" in line:
         return ProbeError("timed_out", line)

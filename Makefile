@@ -37,7 +37,7 @@ types: $(READY) ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(READY) ## unit tests, no lab needed
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q --numprocesses=auto tests/unit
 
 sanity: $(READY) ## ansible-test sanity
 	@tests/sanity/run

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -487,7 +489,14 @@ def version() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command and exits; every mistake of a person is one sentence on standard error."""
     terminal.prepare()
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(not thread.daemon and thread is not threading.current_thread() for thread in threading.enumerate()):
+        # A report that waits for its next attempt, maybe for an hour, has a thread that waits with it. It is written
+        # down; whoever comes next goes on with it.
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,0 +1,135 @@
+"""What the tracker does to a report: it arrives once, or it is shown loudly that it did not."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ..trackers.conftest import Answer, Asked, Recorder
+
+CLOSES = """
+- hosts: servers
+  gather_facts: false
+  tasks:
+    - name: Judge
+      ansible.builtin.set_fact:
+        reconnect_judgement:
+          verdict: {outcome: not_an_issue, user_message: "{% raw %}<b>{{ 7*7 }}</b>{% endraw %}"}
+          findings: []
+"""
+TICKET = "/REST/2.0/ticket/7"
+
+
+class Desk(Recorder):
+    """A ticket system with one ticket, which remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = "new"
+        self.told: list[dict] = []
+        self.routes = {
+            f"GET {TICKET}": lambda asked: self._says({"id": "7", "Status": self.status, "Queue": {"id": "1"}}),
+            f"PUT {TICKET}": self._put,
+            "GET /REST/2.0/queue/1": Answer(200, {"Name": "General"}),
+            f"GET {TICKET}/attachments": lambda asked: self._says(
+                {"items": [{"id": str(n), "Subject": one["Subject"]} for n, one in enumerate(self.told)]}
+            ),
+            f"POST {TICKET}/comment": self._post,
+            f"POST {TICKET}/correspond": self._post,
+        }
+
+    def _says(self, content: object) -> Answer:
+        return Answer(200, content)
+
+    def _put(self, asked: Asked) -> Answer:
+        self.status = asked.json["Status"]
+        return Answer(200, ["ok"])
+
+    def _post(self, asked: Asked) -> Answer:
+        self.told.append(asked.json)
+        return Answer(201, {"id": "1"})
+
+    @property
+    def kinds(self) -> list[str]:
+        return [one["Subject"].rpartition("-")[2] for one in self.told]
+
+
+@pytest.fixture
+def desk(workplace) -> Iterator[Desk]:
+    desk = Desk()
+    threading.Thread(target=desk.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    workplace.playbook(CLOSES)
+    workplace.environment |= {"RECONNECT_RT_URL": desk.url, "RECONNECT_RT_TOKEN": "canary-5d2f"}
+    workplace.environment["RECONNECT_REPORT_SECONDS"] = "1"
+    yield desk
+    desk.shutdown()
+    desk.server_close()
+
+
+def once(desk: Desk) -> None:
+    assert desk.kinds == ["report", "user"]
+    assert desk.status == "resolved"
+
+
+def test_an_answer_that_is_lost_is_not_a_second_report(workplace, desk):
+    desk.drop_answers_to = "POST"
+    assert workplace.diagnose("alpha", "--incident", "rt:7").code == 14
+    assert desk.kinds[:1] == ["report"]
+    desk.drop_answers_to = None
+    assert workplace.reconnect("resume").code == 0
+    once(desk)
+    assert workplace.reconnect("resume").code == 0
+    once(desk)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (Answer(401), "does not accept the credentials (401)"),
+        (Answer(404), "has no incident rt:7 (404)"),
+        (Answer(500, b"<html>"), "refused with 500"),
+        (Answer(200, b"<html>"), "is not JSON"),
+        (Answer(200, b" " * 50 * 1024 * 1024), "is larger than"),
+        (Answer(302, headers={"Location": "http://elsewhere.test/"}), "points to elsewhere.test (302)"),
+    ],
+)
+def test_nothing_is_lost_whatever_the_tracker_answers(workplace, desk, answer, sentence):
+    desk.instead = answer
+    ended = workplace.diagnose("alpha", "--incident", "rt:7")
+    assert ended.code == 14, ended.stderr
+    pending = workplace.reconnect("outbox").stdout
+    assert sentence in pending
+    assert "canary" not in pending + ended.stdout + ended.stderr
+    desk.instead = None
+    assert workplace.reconnect("resume").code == 0
+    once(desk)
+    assert workplace.reconnect("outbox").stdout == ""
+
+
+def test_it_waits_as_long_as_the_tracker_asks(workplace, desk):
+    desk.instead = Answer(429, headers={"Retry-After": "600"})
+    assert workplace.diagnose("alpha", "--incident", "rt:7").code == 14
+    [line] = json.loads(workplace.reconnect("outbox", "--json").stdout)
+    asked = time.mktime(time.strptime(line["pending"]["next_at"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+    assert 500 < asked - time.time() < 700
+    # A later command goes on with it, and does not ask sooner than that.
+    before = len(desk.of("POST")) + len(desk.of("GET"))
+    desk.instead = None
+    assert workplace.diagnose("beta").code == 0
+    assert len(desk.of("POST")) + len(desk.of("GET")) == before
+    assert workplace.reconnect("resume").code == 0
+    once(desk)
+
+
+def test_what_is_given_up_is_shown_loudly_and_can_be_tried_anew(workplace, desk):
+    workplace.environment["RECONNECT_REPORT_LIMIT_SECONDS"] = "0.5"
+    desk.instead = Answer(500)
+    assert workplace.diagnose("alpha", "--incident", "rt:7").code == 14
+    assert "GIVEN UP" in workplace.reconnect("outbox").stdout
+    desk.instead = None
+    assert workplace.reconnect("resume").code == 0
+    once(desk)

@@ -29,7 +29,7 @@ from reconnect.processes import RunProcesses
 from reconnect.progress import Progress
 from reconnect.project import Project
 from reconnect.result import Result, State, Step, ending, now
-from reconnect.runs import Request, Run, Runs, write_json, write_text
+from reconnect.runs import Request, Run, Runs, write_text
 from reconnect.settings import Settings
 from reconnect.slots import Slots
 from reconnect.text import one_line
@@ -77,15 +77,14 @@ class Diagnosis:
         runs = Runs(self._settings.runs_dir)
         self._superseded = superseded
         slots = Slots(self._settings.state)
-        with runs.claimed():
-            other = _answering(runs, request) if superseded is None else None
-            run = other or runs.create(request)
-            if other is None and client_report is not None:
-                write_json(run.client_report_file, client_report.model_dump(mode="json"))
-        if other is not None:
-            return self._follow(other, slots)
         slot = slots.empty()
         try:
+            with runs.claimed():
+                other = _answering(runs, request) if superseded is None else None
+                said = client_report.model_dump(mode="json") if client_report is not None else None
+                run = other or runs.create(request, said, lambda run_id: slot.keep([run_id]))
+            if other is not None:
+                return self._follow(other, slots)
             with durable.Engine(self._settings, slot, self) as engine:
                 engine.begin(run)
                 while not engine.ended(run.run_id):

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -178,16 +178,25 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def create(self, request: Request) -> Run:
-        """A new run in a new folder that only this user can enter. Raises ReconnectError when it can't be made."""
+    def create(
+        self, request: Request, client_report: dict[str, Any] | None = None, noted: Callable[[str], None] | None = None
+    ) -> Run:
+        """A new run in a new folder that only this user can enter. Raises ReconnectError when it can't be made.
+
+        `noted` gets its id before there is anything of it: no moment exists at which it is there and nobody's.
+        """
         started_at = now()
         milliseconds = started_at.microsecond // 1000
         run_id = f"{started_at:%Y%m%d-%H%M%S}-{milliseconds:03d}{secrets.token_hex(2)}"
         run = Run(self.folder / run_id, Record(run_id=run_id, request=request, started_at=started_at))
         try:
+            if noted is not None:
+                noted(run_id)
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (run.folder, run.results_dir, run.evidence_dir, run.work_dir):
                 folder.mkdir(mode=0o700)
+            if client_report is not None:
+                write_json(run.client_report_file, client_report)
             run.save()
         except OSError as error:
             raise ReconnectError(f"The run can't be kept in {self.folder}: {error.strerror}.") from None

@@ -8,6 +8,8 @@ import random
 import subprocess
 
 import pytest
+from reconnect.runs import Request, Runs
+from reconnect.slots import Slots
 
 SLOW = """
 - hosts: servers
@@ -79,3 +81,36 @@ def test_the_same_incident_asked_at_once_is_one_run(workplace, wait, tmp_path):
     assert len({json.loads(stdout)["run_id"] for stdout, _ in answers}) == 1
     assert len(workplace.runs) == 1
     ended_once(incident)
+
+
+def test_a_run_that_no_database_knows_yet_is_carried_out(workplace, tmp_path):
+    workplace.playbook(SLOW)
+    (tmp_path / "go").touch()
+    incident = tmp_path / "incident.md"
+    state = tmp_path / "state" / "reconnect"
+    slot = Slots(state).empty()
+    request = Request(
+        playbook="diagnose-server.yml",
+        mode="diagnose",
+        named=["alpha"],
+        servers=["alpha"],
+        inventory=str(workplace.inventory),
+        incident=f"file:{incident}",
+        timeout=60,
+        command=["diagnose-server", "alpha"],
+    )
+    # Killed here, it is known by its place alone.
+    Runs(state / "runs").create(request, None, lambda run_id: slot.keep([run_id]))
+    slot.release()
+    assert "interrupted" in workplace.reconnect("outbox").stdout
+    assert workplace.reconnect("resume").code == 0
+    ended_once(incident)
+
+
+def test_a_place_whose_run_was_never_made_is_free_again(workplace, tmp_path):
+    state = tmp_path / "state" / "reconnect"
+    slot = Slots(state).empty()
+    slot.keep(["20260131-030000-0000000"])
+    slot.release()
+    assert workplace.reconnect("resume").code == 0
+    assert Slots(state).abandoned() == []

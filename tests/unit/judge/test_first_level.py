@@ -117,7 +117,9 @@ def test_a_new_password_takes_the_place_of_what_would_mend_the_old_one():
 
 def test_a_password_that_is_right_is_kept():
     first = judged([root("aor_missing", "account", "fix_account")], [step("fix_account", "account")])
-    assert narrowed(first, None, rotate=True)["verdict"] == first["verdict"]
+    verdict = narrowed(first, None, rotate=True)["verdict"]
+    assert verdict["plan"] == first["verdict"]["plan"]
+    assert verdict["next_step"].endswith("No new password is made: the password is not what is wrong.")
 
 
 def test_no_password_is_made_while_the_server_is_ill():

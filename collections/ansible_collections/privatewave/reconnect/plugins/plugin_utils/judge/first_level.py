@@ -66,7 +66,13 @@ def narrowed(judgement: Mapping[str, Any], report: Mapping[str, Any] | None, rot
     plan = [] if beyond else [step for step in verdict["plan"] if step["role"] in SUBJECTS]
     planned = {step["remedy"] for step in plan}
     verdict["plan"] = plan
+    kept = (
+        " No new password is made: the password is not what is wrong."
+        if rotate and ROTATE["remedy"] not in planned
+        else ""
+    )
     if roots and not beyond and all(one["remedy"] in planned for one in theirs):
+        verdict["next_step"] += kept
         return {**judgement, "verdict": verdict}
     if beyond:
         named = " ".join(f"{one['title']} ({one['cause']})." for one in beyond)
@@ -78,6 +84,7 @@ def narrowed(judgement: Mapping[str, Any], report: Mapping[str, Any] | None, rot
         step = str(verdict["next_step"])
     else:
         step = "Account, client configuration and server look right, and the client still cannot connect."
+    step += kept
     error = str((report or {}).get("error_message") or "").strip()
     verdict.update(
         outcome="escalate_second_level",

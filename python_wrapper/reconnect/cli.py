@@ -91,7 +91,7 @@ def diagnose_server(
     context: typer.Context,
     servers: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVER…]", help="Hosts or groups of the inventory; else the server of the incident."),
+        typer.Argument(metavar="SERVER…", help="Hosts or groups of the inventory; else the server of the incident."),
     ] = None,
     account: Annotated[str | None, typer.Option(help="Look at this account, too.")] = None,
     incident: Incident = None,
@@ -127,7 +127,7 @@ def fix_account_config(
     context: typer.Context,
     account: Annotated[
         str | None,
-        typer.Argument(metavar="[ACCOUNT]", help="The account that can't connect; else the one of the incident."),
+        typer.Argument(metavar="ACCOUNT", help="The account that can't connect; else the one of the incident."),
     ] = None,
     server: Annotated[
         str | None, typer.Option(metavar="SERVER", help="Its server, a host of the inventory; else the incident's.")

@@ -98,6 +98,7 @@ listens() {
 
 # data_directory: where the database keeps its files: /var/lib/mariadb on newer releases of Debian
 data_directory() {
+    if has_postgresql; then echo /var/lib/postgresql/*/main; fi
     for directory in /var/lib/mariadb /var/lib/mysql; do
         if [ -d "$directory/mysql" ]; then echo "$directory"; fi
     done

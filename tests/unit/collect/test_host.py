@@ -74,6 +74,15 @@ def test_mounts_are_found_by_the_longest_and_the_last():
     assert found == {"/": "root", "/vari": "root", "/var": "var", "/var/lib/mysql/ibdata1": "new"}
 
 
+def test_the_disk_of_a_cluster_is_looked_at_and_the_newest_release_counts(tmp_path, monkeypatch):
+    for release in ("15", "17"):
+        (tmp_path / release / "main").mkdir(parents=True)
+    monkeypatch.setitem(_disks._DATA, "postgresql", (f"{tmp_path}/*/*", str(tmp_path)))
+    assert ("database", f"{tmp_path}/17/main") in _disks.places({"database_engine": "postgresql"})
+    monkeypatch.setitem(_disks._DATA, "postgresql", (f"{tmp_path}/nothing/*", str(tmp_path)))
+    assert ("database", str(tmp_path)) in _disks.places({"database_engine": "postgresql"})
+
+
 def test_places_on_one_file_system_are_one_disk():
     disks = _disks.disks({})
     assert len({disk["mount"] for disk in disks}) == len(disks)

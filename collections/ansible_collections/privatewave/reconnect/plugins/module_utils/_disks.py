@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import heapq
 import os
 import time
@@ -18,18 +19,23 @@ WALK_LIMIT = 1.0
 WALK_FILES = 200000
 LARGEST = 10
 
-_DATA = {"mysql": ("/var/lib/mariadb", "/var/lib/mysql"), "postgresql": ("/var/lib/postgresql", "/var/lib/pgsql")}
+#: Where the data may be; a cluster of PostgreSQL may have a disk of its own.
+_DATA = {
+    "mysql": ("/var/lib/mariadb", "/var/lib/mysql"),
+    "postgresql": ("/var/lib/postgresql/*/*", "/var/lib/pgsql/data", "/var/lib/postgresql", "/var/lib/pgsql"),
+}
 #: Mount options and file systems are told apart by the field " - " of proc(5).
 _SEPARATOR = " - "
 
 
 def places(settings):
     """``[(role, path)]`` of what is looked at."""
-    data = _DATA[settings.get("database_engine", "mysql")]
+    patterns = _DATA[settings.get("database_engine", "mysql")]
+    data = [path for pattern in patterns for path in sorted(glob.glob(pattern), reverse=True) if os.path.isdir(path)]
     return [
         ("root", "/"),
         ("log", "/var/log/asterisk"),
-        ("database", next((path for path in data if os.path.isdir(path)), data[0])),
+        ("database", data[0] if data else patterns[-1]),
         ("spool", "/var/spool/asterisk"),
         ("tmp", "/tmp"),
     ]

@@ -1,6 +1,8 @@
 """The lab's networks: they exist while the lab is up; afterwards nothing meant for them leaves the machine."""
 
 import contextlib
+import json
+from pathlib import Path
 
 from . import podman
 from .errors import LabError
@@ -8,6 +10,8 @@ from .hosts import CONTROL_NODE, NETWORKS, Network
 
 # Higher than any other metric: a living network always wins.
 LAST = "4294967295"
+# Where podman notes for root which container has which address.
+ADDRESSES = Path("/run/containers/networks/ipam.db")
 
 
 def name(network: Network) -> str:
@@ -31,6 +35,11 @@ def remove() -> None:
     for network in NETWORKS:
         if exists(network):
             podman.podman("network", "rm", "--force", name(network))
+        # A podman that was killed half-way leaves its bridge behind, and the container's address taken.
+        for link in json.loads(podman.call(["ip", "-json", "addr", "show", "to", network.address(CONTROL_NODE)])):
+            podman.call(["ip", "link", "delete", link["ifname"]])
+    if ADDRESSES.exists() and not podman.podman("ps", "--all", "--quiet").strip():
+        ADDRESSES.unlink()
     fence()
 
 

@@ -73,7 +73,7 @@ def call(command: list[str], timeout: float = 60, stdin: bytes | None = None) ->
     return done.stdout.decode(errors="replace")
 
 
-def podman(*arguments: str, timeout: float = 60, stdin: bytes | None = None) -> str:
+def podman(*arguments: str, timeout: float = 180, stdin: bytes | None = None) -> str:
     return call([*prefix(), *arguments], timeout, stdin)
 
 

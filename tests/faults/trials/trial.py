@@ -93,6 +93,8 @@ def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None
     outcome.seconds = round(time.monotonic() - began, 1)
     result = ended.result
     verdict = result["verdict"]
+    if verdict is None:
+        raise ToolError(f"the run {result['state']} without a verdict: {result['error_message']}")
     outcome.named, outcome.symptoms = expect.named(verdict), expect.symptoms(verdict)
     outcome.right = outcome.named == sorted(case.causes)
     outcome.wrong = case.kind != "control" and expect.is_wrong(case, outcome.named)

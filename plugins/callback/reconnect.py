@@ -256,7 +256,8 @@ class CallbackModule(CallbackBase):
     # Telling people
 
     def _conclude(self, stats):
-        told = [server for server in self._servers.values() if server.timeline]
+        # Side by side, either may have been the first.
+        told = sorted((one for one in self._servers.values() if one.timeline), key=lambda server: server.name)
         endings = {server.name: server.ending(True, bool(stats.summarize(server.name)["failures"])) for server in told}
         self._display.display("")
         for server in told:

@@ -31,14 +31,14 @@ time.sleep(600)
 
 
 def test_nothing_survives_the_time_limit(workplace, processes_named):
-    workplace.playbook(SPAWNS.format(n="1001"))
+    workplace.playbook(SPAWNS.format(n="4004"))
     ended = workplace.diagnose("alpha", "--timeout", "8", "--json")
     assert ended.code == 13, ended.stderr
     result = ended.json()
     assert result["state"] == "timed_out"
     assert "took longer than 8 s" in result["error_message"]
     assert "Quick step" in result["error_message"]
-    assert [number for number in "1234" if processes_named(f"91001.{number}")] == []
+    assert [number for number in "1234" if processes_named(f"94004.{number}")] == []
     assert processes_named(workplace.runs[0].name) == []
 
 

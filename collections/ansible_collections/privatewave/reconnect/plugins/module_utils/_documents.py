@@ -83,7 +83,6 @@ def lines(name, shown, other, changed=""):
 def _leaves(value, name=""):
     if isinstance(value, dict):
         for key in value:
-            for leaf in _leaves(value[key], "{0}.{1}".format(name, key) if name else str(key)):
-                yield leaf
+            yield from _leaves(value[key], "{0}.{1}".format(name, key) if name else str(key))
     else:
         yield name or "content", value if isinstance(value, str) else json.dumps(value)

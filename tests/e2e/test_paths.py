@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ("pbx22", "pbx16")
-ACCOUNT = "1007"
+ACCOUNT = "1019"
 GATHER = """
 - hosts: servers
   gather_facts: false

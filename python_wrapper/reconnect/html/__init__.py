@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -27,24 +28,16 @@ from reconnect.way import WORDS
 #: A page is never larger than this, in bytes: mail and ticket systems take it, and a phone opens it.
 MAX_BYTES = 490_000
 
+_BARE = Detail(evidence=False, standing=False, passes=False, well=False)
+_FIRST_ONLY = "the evidence, what passed, and the details of all servers but the first"
 #: What is left out of a page that would be too large, step by step.
 _DETAILS = (
     Detail(),
     Detail(evidence=False, left_out="the evidence"),
     Detail(evidence=False, standing=False, passes=False, left_out="the evidence and what passed"),
-    Detail(
-        evidence=False,
-        standing=False,
-        passes=False,
-        well=False,
-        findings=40,
-        left_out="the evidence, what passed, and the details of the servers that are well",
-    ),
-    Detail(
-        evidence=False,
-        standing=False,
-        passes=False,
-        well=False,
+    replace(_BARE, findings=40, left_out="the evidence, what passed, and the details of the servers that are well"),
+    replace(
+        _BARE,
         findings=8,
         proofs=2,
         pictures=5,
@@ -52,28 +45,8 @@ _DETAILS = (
         rows=150,
         left_out="the evidence, what passed, the details of the servers that are well, and most pictures",
     ),
-    Detail(
-        evidence=False,
-        standing=False,
-        passes=False,
-        well=False,
-        findings=8,
-        proofs=2,
-        pictures=5,
-        servers=25,
-        rows=150,
-        left_out="the evidence, what passed, and the details of all servers but the first",
-    ),
-    Detail(
-        evidence=False,
-        standing=False,
-        passes=False,
-        well=False,
-        findings=8,
-        servers=5,
-        rows=60,
-        left_out="the evidence, what passed, and the details of all servers but the first",
-    ),
+    replace(_BARE, findings=8, proofs=2, pictures=5, servers=25, rows=150, left_out=_FIRST_ONLY),
+    replace(_BARE, findings=8, servers=5, rows=60, left_out=_FIRST_ONLY),
 )
 _TEXT_CHARACTERS = 4_000
 

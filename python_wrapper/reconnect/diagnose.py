@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from reconnect import exit_codes, reports
 from reconnect.client_report import ClientReport
+from reconnect.errors import ReconnectError
 from reconnect.exit_codes import ExitCode
 from reconnect.playbook import KILL_SECONDS, Ended, Play, PlayEnd, PlayRunner, StepEnd, Watch
 from reconnect.processes import RunProcesses
@@ -33,6 +34,7 @@ from reconnect.runs import Request, Run, Runs, write_text
 from reconnect.settings import Settings
 from reconnect.slots import Slots
 from reconnect.text import one_line
+from reconnect.turns import turn
 
 CLEANUP_PLAYBOOK = "cleanup.yml"
 
@@ -61,6 +63,9 @@ class Diagnosis:
         self._superseded: Callable[[Run, list[Result]], bool] | None = None
         self._followed = False
         self._results: dict[str, list[Result]] = {}
+        # A run is begun or given up while it waits for its turn, never both.
+        self._beginning = threading.Lock()
+        self._given_up = threading.Event()
 
     def carry_out(
         self,
@@ -88,7 +93,8 @@ class Diagnosis:
             with durable.Engine(self._settings, slot, self) as engine:
                 engine.begin(run)
                 while not engine.ended(run.run_id):
-                    if self.cancelled.is_set() and not run.read().begun and engine.cancel(run):
+                    if self.cancelled.is_set() and self._give_up(run):
+                        engine.cancel(run)
                         self._cancelled_in_queue(run)
                         if run.record.delivery == "pending":
                             engine.begin_report(run)
@@ -106,8 +112,19 @@ class Diagnosis:
     def perform(self, run: Run) -> bool:
         """Runs the playbook, ends what it left and keeps the results; whether the incident is to be told of them."""
         request = run.record.request
-        run.record.begun += 1
-        run.save()
+        try:
+            with turn(self._settings.state, request.servers, self._given_up.is_set):
+                with self._beginning:
+                    if self._given_up.is_set():
+                        return False
+                    run.record.begun += 1
+                    run.save()
+                return self._perform(run)
+        except ReconnectError as error:
+            return self._finish(run, [_without_document(run, s, "failed", str(error)) for s in request.servers], [])
+
+    def _perform(self, run: Run) -> bool:
+        request = run.record.request
         notes: list[str] = []
         try:
             if run.record.begun > 1:
@@ -142,6 +159,13 @@ class Diagnosis:
         with contextlib.suppress(OSError):
             run.save()
         return told
+
+    def _give_up(self, run: Run) -> bool:
+        """Whether the run has not begun and now never will."""
+        with self._beginning:
+            if not run.read().begun:
+                self._given_up.set()
+            return self._given_up.is_set()
 
     def _cancelled_in_queue(self, run: Run) -> None:
         said = "The run was cancelled while it waited for its turn."

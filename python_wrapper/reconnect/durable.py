@@ -4,7 +4,7 @@ DBOS keeps in its database which workflows are under way and which of their step
 playbook, then the report, a workflow of its own because it may take days. Both are bound to the place (slots.py)
 they were begun from, so that a run is carried out by the command that asked for it, with its terminal, its environment
 and its credentials; whoever takes the place of a process that is gone goes on with what it left. Runs on one server
-follow each other: the queue has a partition per server and every partition takes one run at a time.
+follow each other: the queue has a partition per server and every partition takes one run at a time (and see turns.py).
 
 What a run found is in the run's own folder; nothing but ids and sentences enters the database.
 """
@@ -131,10 +131,9 @@ class Engine:
         with SetWorkflowID(report_id(run.run_id) + (f"-{rounds}" if rounds else "")):
             DBOS.enqueue_workflow(_REPORTS, _report, run.run_id)
 
-    def cancel(self, run: Run) -> bool:
-        """Takes the run out of the queue; whether it was there and will never begin."""
+    def cancel(self, run: Run) -> None:
+        """Takes the run out of the queue."""
         DBOS.cancel_workflow(run.run_id)
-        return not run.read().begun
 
     def unknown(self, workflow_id: str) -> bool:
         """Whether there is no such workflow: its process was killed between writing it down and beginning it."""

@@ -48,3 +48,24 @@ def test_never_two_remedies_on_one_server_and_all_reported(workplace, tmp_path, 
         text = incident.read_text()
         assert (text.count("-report]"), text.count("-user]"), text.count("Status: closed")) == (1, 1, 1)
     assert workplace.reconnect("outbox").stdout == ""
+
+
+def test_several_servers_and_one_of_them(workplace):
+    # The queue has them in partitions of their own.
+    workplace.playbook(ALONE.replace("sleep 0.3", "sleep 3"))
+    crowd = [
+        workplace.start("diagnose-server", *servers, "--inventory", str(workplace.inventory), "--apply", "--json")
+        for servers in (("alpha", "beta"), ("beta",), ("alpha",))
+    ]
+    answers = [process.communicate(timeout=90) for process in crowd]
+    assert [process.returncode for process in crowd] == [0, 0, 0], answers
+
+
+def test_without_a_turn_nothing_is_done(workplace, tmp_path):
+    workplace.playbook(ALONE)
+    (tmp_path / "state" / "reconnect").mkdir(parents=True)
+    (tmp_path / "state" / "reconnect" / "turns").write_text("in the way")
+    ended = workplace.diagnose("alpha", "--json")
+    assert ended.code == 1
+    assert "File exists" in ended.json()["error_message"]
+    assert ended.json()["state"] == "failed"

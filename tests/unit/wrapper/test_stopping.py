@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -57,6 +58,22 @@ def test_a_signal_cancels_reports_and_cleans_up(workplace, processes_named, wait
     assert [part for part in "1234" if processes_named(f"910{int(number):02d}.{part}")] == []
     assert "cancelled" in incident.read_text()
     assert (workplace.folder / "released-alpha").read_text() == workplace.runs[0].name
+
+
+def test_cancelled_while_another_run_has_its_server(workplace, processes_named, wait):
+    workplace.playbook(SPAWNS.format(n="1099"))
+    first = workplace.start("diagnose-server", "alpha", "beta", "--inventory", str(workplace.inventory), "--json")
+    wait(lambda: processes_named("91099.4"))
+    second = workplace.start("diagnose-server", "beta", "--inventory", str(workplace.inventory), "--json")
+    wait(lambda: len(workplace.runs) == 2)
+    second.send_signal(signal.SIGTERM)
+    stdout, stderr = second.communicate(timeout=60)
+    assert second.returncode == 13, stderr
+    assert json.loads(stdout)["error_message"] == "The run was cancelled while it waited for its turn."
+    assert processes_named("91099.4")
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert first.returncode == 13
 
 
 def test_a_second_ctrl_c_does_not_skip_the_cleanup(workplace, processes_named, wait):

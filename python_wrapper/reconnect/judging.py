@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,7 @@ from reconnect.text import one_line
 
 MAX_EVIDENCE_BYTES = 64 * 1024 * 1024
 
+_GZIP = b"\x1f\x8b"
 _JUDGE = "ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge"
 
 
@@ -58,7 +61,7 @@ def causes(project: Project) -> dict[str, Cause]:
 
 
 def judge(project: Project, path: Path) -> tuple[str, Judgement]:
-    """The server that the evidence in `path` is of, and what judging it gives.
+    """The server that the evidence in `path` (JSON, also packed by gzip) is of, and what judging it gives.
 
     Raises InputError when the file is no evidence.
     """
@@ -76,7 +79,10 @@ def judge(project: Project, path: Path) -> tuple[str, Judgement]:
 def _evidence(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_EVIDENCE_BYTES + 1)
+            packed = file.peek(2)[:2] == _GZIP
+            content = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_EVIDENCE_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise InputError(f"The evidence {one_line(path)} is packed and damaged.") from None
     except OSError as error:
         raise InputError(f"The evidence {one_line(path)} can't be read: {error.strerror}.") from None
     if len(content) > MAX_EVIDENCE_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def test_saved_evidence_is_judged_without_a_server(product, tmp_path):
     assert ended.code == 10, ended.stderr
     assert ended.json()["verdict"]["outcome"] == "escalate_third_level"
     assert product.reconnect("judge", str(tmp_path / "evidence.json")).stdout.startswith("pbx22  escalate_third_level")
+
+
+def test_packed_evidence_is_judged_as_well(product, tmp_path):
+    packed = gzip.compress(json.dumps(EVIDENCE).encode())
+    (tmp_path / "evidence.json.gz").write_bytes(packed)
+    assert product.reconnect("judge", str(tmp_path / "evidence.json.gz")).code == 10
+    (tmp_path / "cut.json.gz").write_bytes(packed[:-20])
+    assert "packed and damaged" in product.reconnect("judge", str(tmp_path / "cut.json.gz")).stderr
+    (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b" " * (80 * 1024 * 1024)))
+    assert "larger than 64 MiB" in product.reconnect("judge", str(tmp_path / "bomb.json.gz")).stderr
 
 
 @pytest.mark.parametrize(

@@ -382,3 +382,10 @@ def test_the_exact_message_is_kept_and_hostile_text_stays_text(healthy):
     found = [one for one in judged(healthy)["findings"] if one["code"] == "client.error"]
     assert "{{ 7*7 }}" in found[0]["summary"]
     assert "\x1b" not in found[0]["summary"]
+
+
+def test_a_server_that_answered_on_a_second_connection_is_well_and_it_is_said(healthy):
+    healthy["paths"]["phone"]["data"]["sip"][f"tls:{WHERE}"]["attempts"] = 2
+    (found,) = [one for one in judged(healthy)["findings"] if (one["code"], one["vantage"]) == ("sip.options", "phone")]
+    assert found["status"] == "pass"
+    assert found["summary"].endswith("on a second connection.")

@@ -53,6 +53,7 @@ def test_a_healthy_server_answers_everything(authority, serve, answer_sip):
     assert data["icmp"]["127.0.0.1"]["data"]["loss"] == 0
     assert data["path_mtu"]["127.0.0.1"]["data"]["black_hole"] is False
     assert set(data["tcp"]) == {f"127.0.0.1:{tls}", f"127.0.0.1:{tcp}"}
+    assert not any("attempts" in answer for answer in data["sip"].values())
     assert data["tls"][f"127.0.0.1:{tls}"]["data"]["verified"] is True
     assert {name: answer["data"]["status"] for name, answer in data["sip"].items()} == {
         f"tls:127.0.0.1:{tls}": 200,
@@ -80,6 +81,39 @@ def test_one_connection_carries_tcp_tls_and_sip(authority, serve, answer_sip):
     port = serve(counted, authority.context(NAME))
     _path.probe_target(target(tls_ca=authority.pem, transports=[{"transport": "tls", "port": port}]), "control")
     assert len(connections) == 1
+
+
+@pytest.mark.parametrize("transport", ["tls", "tcp"])
+def test_a_connection_that_is_closed_instead_of_answered_is_tried_anew(transport, authority, serve, answer_sip):
+    connections = []
+
+    def closes_the_first(connection):
+        connections.append(connection)
+        if len(connections) == 1:
+            connection.recv(65536)
+        else:
+            answer_sip(connection)
+
+    port = serve(closes_the_first, authority.context(NAME) if transport == "tls" else None)
+    only = [{"transport": transport, "port": port}]
+    data = _path.probe_target(target(tls_ca=authority.pem, transports=only), "control")
+    (answer,) = data["sip"].values()
+    assert (answer["ok"], answer["attempts"], len(connections)) == (True, 2, 2)
+    assert answer["data"]["status"] == 200
+
+
+def test_a_server_that_closes_every_connection_is_asked_twice_and_no_more(authority, serve):
+    connections = []
+
+    def closes(connection):
+        connections.append(connection)
+        connection.recv(65536)
+
+    port = serve(closes, authority.context(NAME))
+    only = [{"transport": "tls", "port": port}]
+    data = _path.probe_target(target(tls_ca=authority.pem, transports=only), "control")
+    (answer,) = data["sip"].values()
+    assert (answer["error"], answer["attempts"], len(connections)) == ("refused", 2, 2)
 
 
 def test_closed_ports_refuse_and_what_needs_them_is_skipped():

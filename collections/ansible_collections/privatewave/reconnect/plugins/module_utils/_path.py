@@ -169,6 +169,20 @@ def _probe_flow(target, transport, address, port):
         started = time.monotonic()
         return _sip_answer(_sip_client.options(flow, min(deadline, started + STEP_SECONDS)), _milliseconds(started))
 
+    def ask_anew():
+        held.pop().close()
+        connect()
+        if transport == "tls":
+            shake_hands()
+        return ask_options()
+
+    def ask_patiently():
+        # Asterisk now and then closes a connection that it has just accepted: only a second one that ends so says more.
+        first = probe(ask_options)
+        if transport == "udp" or first.get("error") != "refused":
+            return first
+        return dict(probe(ask_anew), attempts=2)
+
     try:
         if transport == "udp":
             held.append(_net.connected(socket.SOCK_DGRAM, address, port, STEP_SECONDS))
@@ -178,7 +192,7 @@ def _probe_flow(target, transport, address, port):
             steps["tls"] = probe(shake_hands) if held else failed("skipped", "there is no TCP connection")
         ready = all(step["ok"] for step in steps.values())
         missing = "TLS" if "tls" in steps and steps["tcp"]["ok"] else "TCP"
-        steps["sip"] = probe(ask_options) if ready else failed("skipped", "there is no {0} connection".format(missing))
+        steps["sip"] = ask_patiently() if ready else failed("skipped", "there is no {0} connection".format(missing))
     finally:
         for sock in held:
             sock.close()

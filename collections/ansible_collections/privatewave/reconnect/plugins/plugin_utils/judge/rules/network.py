@@ -514,13 +514,16 @@ def sip(evidence: Evidence) -> Iterator[Finding]:
             if not _ours(evidence, split(place)[0]):
                 continue
             say = Say("sip.options", "network", where, path.vantage, ((found.path, found.data or found.error),))
+            again = " on a second connection" if (found.raw or {}).get("attempts", 1) > 1 else ""
             if found.ok:
                 status = int(found.data.get("status") or 0)
                 text = f"SIP over {transport} at {place} answers {status} {found.data.get('reason')} to {path.vantage}"
+                text += again
                 # 5xx is an answer of a server that can't serve.
                 yield say.either(status < 500, f"{text}.", f"{text}: it cannot serve.")
             elif found.error != "skipped":
-                yield say.fails(f"SIP over {transport} at {place} does not answer {path.vantage} ({found.why}).")
+                text = f"SIP over {transport} at {place} does not answer {path.vantage}"
+                yield say.fails(f"{text}{again and ', nor'}{again} ({found.why}).")
 
 
 @rule

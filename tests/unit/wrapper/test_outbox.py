@@ -64,7 +64,7 @@ def desk(workplace) -> Iterator[Desk]:
     threading.Thread(target=desk.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     workplace.playbook(CLOSES)
     workplace.environment |= {"RECONNECT_RT_URL": desk.url, "RECONNECT_RT_TOKEN": "canary-5d2f"}
-    workplace.environment["RECONNECT_REPORT_SECONDS"] = "1"
+    workplace.environment["RECONNECT_REPORT_SECONDS"] = "0"
     yield desk
     desk.shutdown()
     desk.server_close()

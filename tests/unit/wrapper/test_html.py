@@ -11,7 +11,7 @@ import pytest
 from reconnect.html import MAX_BYTES, page
 from reconnect.result import Result
 from reconnect.runs import Record, Request
-from reconnect.way import STATIONS
+from reconnect.way import STATIONS, way
 
 _VOID = {"meta", "link", "br", "input", "img", "hr"}
 _SVG = {"use", "path", "circle", "rect", "text", "title", "desc", "symbol", "defs", "g"}
@@ -170,6 +170,22 @@ def test_the_way_is_drawn_with_a_sign_for_each_condition():
         assert all(vantage in picture for vantage in ("control", "phone", "on pbx22"))
         assert 'class="cross"' in picture
     assert "database: the fault is here" in parsed.text
+
+
+def test_a_cause_that_nobody_knows_lies_at_no_station():
+    cause = {
+        "cause": "unknown_cause",
+        "subject": "database",
+        "title": "Unknown cause",
+        "summary": "About database.lookup.",
+        "policy": "human",
+    }
+    verdict = {"outcome": "escalate_third_level", "root_causes": [cause], "next_step": "Look."}
+    seen = finding("database.lookup", "fail", subject="database")
+    stations = {one.name: one.condition for one in way(result(verdict=verdict, findings=[seen]))}
+    assert {name: condition for name, condition in stations.items() if condition != "unseen"} == {
+        "database": "affected"
+    }
 
 
 def test_what_is_told_is_what_the_other_reports_tell():

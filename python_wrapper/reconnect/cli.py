@@ -39,7 +39,7 @@ from reconnect import (
     stats,
     terminal,
 )
-from reconnect.diagnose import Diagnosis, Report
+from reconnect.diagnose import Diagnosis, Report, warm_up
 from reconnect.errors import InputError, ReconnectError, TrackerError
 from reconnect.exit_codes import ExitCode
 from reconnect.progress import Progress
@@ -224,6 +224,7 @@ def _carry_out(
         raise InputError(f"Name {lacks}, or an incident that says all: --incident TRACKER:ID.")
     reported = client_report.read(asked.report) if asked.report is not None else client_report.ClientReport()
     source = inventory.source_of(inventory_source, loaded, here)
+    warm_up()
     found = inventory.load(source, here)
     servers = found.servers(named, loaded.servers_group)
     progress = Progress(terminal.stderr(), verbose)

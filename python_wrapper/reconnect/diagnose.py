@@ -6,6 +6,7 @@ However a run ends, each of its servers gets a result document and the incident 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import json
 import subprocess
@@ -39,6 +40,11 @@ from reconnect.turns import turn
 CLEANUP_PLAYBOOK = "cleanup.yml"
 
 _STOPPED: dict[Ended, State] = {"timed_out": "timed_out", "cancelled": "cancelled"}
+
+
+def warm_up() -> None:
+    """Begins to load what only runs need, while somebody else is waited for."""
+    threading.Thread(target=importlib.import_module, args=("reconnect.durable",)).start()
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Diagnosis:
 
         Where `superseded` says so of the results, another run follows that tells the incident in this one's place.
         """
-        from reconnect import durable  # a quarter of a second that only runs have to pay
+        from reconnect import durable  # a quarter of a second that only runs have to pay, see `warm_up`
 
         runs = Runs(self._settings.runs_dir)
         self._superseded = superseded
@@ -101,8 +107,9 @@ class Diagnosis:
                     elif not run.read().begun:
                         self._go_on_with_abandoned(slots)
                     time.sleep(0.05 * max(1.0, slot.number / 2))
-                if not durable.wait_until(lambda: _reported(run), self._settings.report_seconds):
-                    durable.wait_until(lambda: _tried(run), durable.ATTEMPT_SECONDS)
+                run.record = run.read()
+                if run.record.delivery == "pending":
+                    durable.wait_until(lambda: _reported(run), self._settings.report_seconds)
                 engine.tidy(runs)
         finally:
             slot.release()
@@ -299,12 +306,6 @@ def _reported(run: Run) -> bool:
     run.record = run.read()
     pending = run.record.pending
     return run.record.delivery != "pending" or (pending is not None and (pending.final or pending.given_up))
-
-
-def _tried(run: Run) -> bool:
-    """Whether the report is delivered, or an attempt has failed."""
-    run.record = run.read()
-    return run.record.delivery != "pending" or run.record.pending is not None
 
 
 def _kept(run: Run, results: Sequence[Result], notes: list[str]) -> bool:

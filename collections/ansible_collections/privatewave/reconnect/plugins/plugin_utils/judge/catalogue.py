@@ -18,6 +18,8 @@ POLICIES = ("auto", "approve", "human")
 REACHES = ("place", "address")
 SUBJECTS = ("network", "host", "asterisk", "database", "account", "client")
 FILE = Path(__file__).with_name("causes.yml")
+#: libyaml's, where PyYAML has it, is eight times as fast: every task that judges reads the catalogue.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class CatalogueError(ValueError):
@@ -68,7 +70,7 @@ def catalogue() -> dict[str, Cause]:
 
 def parse(text: str) -> dict[str, Cause]:
     """Read a catalogue. Raises `CatalogueError` when it contradicts itself."""
-    causes = {str(name): _cause(str(name), entry) for name, entry in yaml.safe_load(text).items()}
+    causes = {str(name): _cause(str(name), entry) for name, entry in yaml.load(text, Loader=_LOADER).items()}  # noqa: S506
     for cause in causes.values():
         for explained in cause.explains:
             if "." not in explained and explained not in causes:

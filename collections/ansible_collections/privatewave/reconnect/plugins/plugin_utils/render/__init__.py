@@ -8,6 +8,7 @@ its message never holds a secret.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,6 @@ from xml.etree import ElementTree
 
 import jinja2
 import jinja2.sandbox
-
-try:
-    import jsonschema
-except ImportError:
-    # Needed on the control node only, where the wrapper brings it along.
-    jsonschema = None  # type: ignore[assignment]
 
 SCHEMA = json.loads(Path(__file__).with_name("configuration.schema.json").read_text(encoding="utf-8"))
 TEMPLATES = Path(__file__).resolve().parents[3] / "roles" / "account" / "templates"
@@ -77,8 +72,6 @@ def documents(
 
     A disabled account has none.
     """
-    if jsonschema is None:
-        raise RenderError("The Python package jsonschema is missing on the control node.")
     environment = jinja2.sandbox.SandboxedEnvironment(
         loader=jinja2.FileSystemLoader([*folders, str(TEMPLATES)]),
         undefined=jinja2.StrictUndefined,
@@ -125,7 +118,7 @@ def _problems(name: str, content: str, fields: Mapping[str, Any]) -> Iterator[st
             yield "it is no JSON"
             return
         if name == DEFAULTS[0]:
-            for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(said):
+            for error in _validator().iter_errors(said):
                 yield f"{'.'.join(map(str, error.path)) or 'it'} does not match the schema ({error.validator})"
             for part in ("account", "server", "registration", "codecs", "profile"):
                 if said.get(part) != fields[part]:
@@ -138,6 +131,17 @@ def _problems(name: str, content: str, fields: Mapping[str, Any]) -> Iterator[st
             return
         if name == DEFAULTS[1]:
             yield from _differences(tree, fields)
+
+
+@functools.cache
+def _validator() -> Any:
+    """Loaded for a document alone: a tenth of a second that a diagnosis without an account need not pay."""
+    try:
+        import jsonschema
+    except ImportError:
+        # Needed on the control node only, where the wrapper brings it along.
+        raise RenderError("The Python package jsonschema is missing on the control node.") from None
+    return jsonschema.Draft202012Validator(SCHEMA)
 
 
 def _differences(tree: ElementTree.Element, fields: Mapping[str, Any]) -> Iterator[str]:

@@ -107,9 +107,8 @@ class Diagnosis:
                     elif not run.read().begun:
                         self._go_on_with_abandoned(slots)
                     time.sleep(0.05 * max(1.0, slot.number / 2))
-                run.record = run.read()
-                if run.record.delivery == "pending":
-                    durable.wait_until(lambda: _reported(run), self._settings.report_seconds)
+                if not durable.wait_until(lambda: _reported(run), self._settings.report_seconds):
+                    durable.wait_until(lambda: _tried(run), durable.ATTEMPT_SECONDS)
                 engine.tidy(runs)
         finally:
             slot.release()
@@ -306,6 +305,12 @@ def _reported(run: Run) -> bool:
     run.record = run.read()
     pending = run.record.pending
     return run.record.delivery != "pending" or (pending is not None and (pending.final or pending.given_up))
+
+
+def _tried(run: Run) -> bool:
+    """Whether the report is delivered, or an attempt has failed."""
+    run.record = run.read()
+    return run.record.delivery != "pending" or run.record.pending is not None
 
 
 def _kept(run: Run, results: Sequence[Result], notes: list[str]) -> bool:

@@ -40,6 +40,8 @@ _REPORTS = "reports"
 #: A report is tried again after about this long, twice as long every time, in seconds.
 FIRST_DELAY = 2.0
 LONGEST_DELAY = 900.0
+#: How long a command waits for an attempt that is under way to be answered or given up, in seconds.
+ATTEMPT_SECONDS = 60.0
 #: Answers that trying again a moment later does not change.
 _FINAL = frozenset({400, 401, 403, 404})
 _POLL = 0.1

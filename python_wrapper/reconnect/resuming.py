@@ -11,9 +11,6 @@ from reconnect.settings import Settings
 from reconnect.slots import Slots
 from reconnect.text import one_line
 
-#: How long a report that is tried anew may take to be answered beyond the tracker's own limit, in seconds.
-_ATTEMPT_SECONDS = 60.0
-
 
 def waiting(settings: Settings) -> list[Run]:
     """The runs that nobody carries out at the moment, and those whose report is pending; the oldest first."""
@@ -81,4 +78,4 @@ def _go_on(engine: object, run: Run, settings: Settings) -> None:
         run.record = run.read()
         return run.record.delivery != "pending" or (run.record.pending or Pending(since=now())).attempts > before
 
-    durable.wait_until(tried, _ATTEMPT_SECONDS)
+    durable.wait_until(tried, durable.ATTEMPT_SECONDS)

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     database: SecretStr | None = None
     """Where runs and reports under way are kept: `postgresql://…`, else a file of SQLite below the state folder."""
     report_seconds: float = Field(default=20, ge=0, le=3600)
-    """How long a command goes on trying to report before it ends with the report pending."""
+    """How long a command goes on trying to report before it ends with the report pending; once it tries in any case."""
     report_limit_seconds: float = Field(default=7 * 24 * 3600, gt=0)
     """How long a report is tried at all before a person has to look after it."""
 

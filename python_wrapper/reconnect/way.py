@@ -42,7 +42,7 @@ _STATIONS: dict[str, tuple[str, ...]] = {
     "edge": ("path.tcp", "firewall.", "ban", "host.conntrack", "firewall_", "client_banned", "nat_"),
     "TLS": ("tls.", "tls_", "host.clock", "clock_"),
     "SIP": ("sip.", "asterisk.transport", "port_taken", "transport_not_bound"),
-    "Asterisk": ("asterisk.", "asterisk_", "host.", "rtp_", "disk_", "inodes_", "memory_", "unknown_cause"),
+    "Asterisk": ("asterisk.", "asterisk_", "host.", "rtp_", "disk_", "inodes_", "memory_"),
     "database": ("database.", "asterisk.odbc", "asterisk.realtime", "database_", "odbc_", "contact_write"),
     "account": ("account.",),
 }
@@ -58,6 +58,9 @@ _OF_SUBJECT = {
     "account": "account",
     "client": "device",
 }
+
+#: The judge's name for what no rule explains.
+_UNKNOWN = "unknown_cause"
 
 STATIONS = tuple(_STATIONS)
 
@@ -83,7 +86,9 @@ class Station:
 
 def way(result: Result) -> list[Station]:
     """The stations in their order, each with what every vantage saw of it; the server itself is a vantage, too."""
-    causes = result.verdict.root_causes if result.verdict else []
+    found = result.verdict.root_causes if result.verdict else []
+    # A cause that nobody knows lies nowhere: its station fails without a name.
+    causes = [cause for cause in found if cause.cause != _UNKNOWN]
     mended = bool(result.verdict and result.verdict.outcome.startswith("fixed_"))
     sorted_findings: dict[str, list[Finding]] = {name: [] for name in STATIONS}
     for finding in result.findings:

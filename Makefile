@@ -42,7 +42,7 @@ unit: $(READY) ## unit tests, no lab needed
 sanity: $(READY) ## ansible-test sanity
 	@tests/sanity/run
 
-newest: ## the unit tests once more, on the newest Python here with the newest ansible-core
+newest: ## the unit tests that a version of Python or ansible-core can change, on the newest here
 	@tests/setup/newest
 
 lab: packages $(READY) ## bring the lab up

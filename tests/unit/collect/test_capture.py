@@ -85,15 +85,15 @@ def captured(ports, limit, *datagrams):
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def send() -> None:
-        for _ in range(10):
+        while not over.wait(0.1):
             for port, content in datagrams:
                 sender.sendto(content, ("127.0.0.1", port))
-            over.wait(0.1)
 
     over = threading.Event()
     user = threading.Thread(target=send)
     user.start()
-    found = _capture.capture(ports, 0.8, limit)
+    found = _capture.capture(ports, 1.5, limit)
+    over.set()
     user.join()
     sender.close()
     return base64.b64decode(found["pcap"]), found

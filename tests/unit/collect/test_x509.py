@@ -133,7 +133,7 @@ def test_a_certificate_cut_short_is_invalid(length):
         _x509.details(WHOLE[:length])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(0, 255))
 def test_a_damaged_certificate_is_read_or_invalid_never_a_crash(at, value):
     damaged = WHOLE[:at] + bytes([value]) + WHOLE[at + 1 :]
@@ -141,7 +141,7 @@ def test_a_damaged_certificate_is_read_or_invalid_never_a_crash(at, value):
         assert _x509.details(damaged)["fingerprint_sha256"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_invalid(data):
     with pytest.raises(_x509.Invalid):

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -306,12 +307,13 @@ def test_journal_stays_short(open_state, path, clock):
 
 
 def test_processes_of_the_run_are_ended_and_no_others(path):
-    mine = spawn("run-a", "sleep", "600")
-    deaf = stubborn("run-a")
-    other = spawn("run-b", "sleep", "600")
-    prefix = spawn("run-a-and-more", "sleep", "600")
+    run = f"run-{uuid.uuid4()}"
+    mine = spawn(run, "sleep", "600")
+    deaf = stubborn(run)
+    other = spawn(f"another-{run}", "sleep", "600")
+    prefix = spawn(f"{run}-and-more", "sleep", "600")
     try:
-        ended = _lease.end_processes("run-a", limit=0.3)
+        ended = _lease.end_processes(run, limit=2)
         assert {(process["pid"], process["ended_by"]) for process in ended} == {
             (mine.pid, "SIGTERM"),
             (deaf.pid, "SIGKILL"),
@@ -320,7 +322,7 @@ def test_processes_of_the_run_are_ended_and_no_others(path):
         assert deaf.wait(5) == -signal.SIGKILL
         assert other.poll() is None
         assert prefix.poll() is None
-        assert _lease.processes_of("run-a") == []
+        assert _lease.processes_of(run) == []
     finally:
         for process in (mine, deaf, other, prefix):
             process.kill()
@@ -329,8 +331,9 @@ def test_processes_of_the_run_are_ended_and_no_others(path):
 
 def test_the_one_who_cleans_up_is_spared():
     folder = str(Path(_lease.__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import _lease; print(_lease.end_processes('me'))"
-    asker = spawn("me", "sh", "-c", 'exec "$0" -c "$1" ', sys.executable, code)
+    me = f"run-{uuid.uuid4()}"
+    code = f"import sys; sys.path.insert(0, {folder!r}); import _lease; print(_lease.end_processes({me!r}))"
+    asker = spawn(me, "sh", "-c", 'exec "$0" -c "$1" ', sys.executable, code)
     assert asker.communicate(timeout=20)[0] == "[]\n"
     assert asker.returncode == 0
 

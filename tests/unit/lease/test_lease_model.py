@@ -107,4 +107,4 @@ class LeaseMachine(RuleBasedStateMachine):
 
 
 TestLeaseMachine = LeaseMachine.TestCase
-TestLeaseMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestLeaseMachine.settings = settings(max_examples=60, stateful_step_count=25)

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -71,21 +70,20 @@ def silent_port():
 
 @pytest.fixture
 def run(tmp_path, silent_port):
-    """run(deadline, …): what gather said of every server, and how long the playbook took."""
+    """run(deadline, …): what gather said of every server; ssh itself gives up after ``patience`` seconds."""
     inventory = tmp_path / "hosts"
     inventory.write_text(INVENTORY.format(silent=silent_port, python=sys.executable))
     play = tmp_path / "play.yml"
     play.write_text(PLAY.format(hostile=HOSTILE))
 
-    def start(deadline, *options):
+    def start(deadline, *options, patience=3):
         environment = dict(
             os.environ,
             ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
             ANSIBLE_STDOUT_CALLBACK="default",
             ANSIBLE_COLLECTIONS_PATH=str(ROOT / "collections"),
-            ANSIBLE_TIMEOUT="3",
+            ANSIBLE_TIMEOUT=str(patience),
         )
-        started = time.monotonic()
         ended = subprocess.run(
             [
                 Path(sys.executable).parent / "ansible-playbook",
@@ -105,7 +103,7 @@ def run(tmp_path, silent_port):
             check=False,
         )
         assert ended.returncode == 0, ended.stdout
-        return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}, time.monotonic() - started
+        return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
 
     return start
 
@@ -123,7 +121,7 @@ def ssh_processes(port):
 
 
 def test_servers_that_do_not_answer_are_evidence_and_no_error(run):
-    results, _seconds = run(15)
+    results = run(15)
     evidence = {name: result["evidence"] for name, result in results.items()}
     assert evidence["silent"]["server"]["error"] == "timed_out"
     assert evidence["closed"]["server"]["error"] == "unreachable"
@@ -139,13 +137,13 @@ def test_servers_that_do_not_answer_are_evidence_and_no_error(run):
 
 
 def test_hostile_text_is_never_templated(run):
-    results, _seconds = run(15, "--check")
+    results = run(15, "--check")
     for result in results.values():
         assert result["evidence"]["client_report"] == {"error_message": HOSTILE}
 
 
 def test_the_deadline_holds_and_leaves_no_ssh_behind(run, silent_port):
-    results, _seconds = run(1)
+    results = run(1, patience=30)
     assert results["silent"]["evidence"]["server"]["error"] == "timed_out"
-    assert results["silent"]["evidence"]["seconds"] < 2.8  # ssh gives up after 3 s.
+    assert results["silent"]["evidence"]["seconds"] < 15  # ssh gives up after 30 s.
     assert ssh_processes(silent_port) == []

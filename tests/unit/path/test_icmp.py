@@ -14,27 +14,28 @@ import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _icmp
 
 COLLECTIONS = Path(__file__).parents[3] / "collections"
-NAMES = ("rc-client", "rc-router", "rc-server")
-LINKS = """
-ip link add c0 netns rc-client type veth peer name r0 netns rc-router
-ip link add r1 netns rc-router type veth peer name s0 netns rc-server
-ip -n rc-client addr add 198.19.1.2/24 dev c0
-ip -n rc-client addr add fd19:1::2/64 dev c0 nodad
-ip -n rc-router addr add 198.19.1.1/24 dev r0
-ip -n rc-router addr add fd19:1::1/64 dev r0 nodad
-ip -n rc-router addr add 198.19.2.1/24 dev r1
-ip -n rc-router addr add fd19:2::1/64 dev r1 nodad
-ip -n rc-server addr add 198.19.2.2/24 dev s0
-ip -n rc-server addr add fd19:2::2/64 dev s0 nodad
-ip -n rc-client link set c0 up
-ip -n rc-router link set r0 up
-ip -n rc-router link set r1 up
-ip -n rc-server link set s0 up
-ip -n rc-client route add default via 198.19.1.1
-ip -n rc-client route add default via fd19:1::1
-ip -n rc-server route add default via 198.19.2.1
-ip -n rc-server route add default via fd19:2::1
-ip netns exec rc-router sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+#: Namespaces have names for the whole machine: each process has its own.
+CLIENT, ROUTER, SERVER = NAMES = tuple(f"rc{os.getpid()}-{name}" for name in ("client", "router", "server"))
+LINKS = f"""
+ip link add c0 netns {CLIENT} type veth peer name r0 netns {ROUTER}
+ip link add r1 netns {ROUTER} type veth peer name s0 netns {SERVER}
+ip -n {CLIENT} addr add 198.19.1.2/24 dev c0
+ip -n {CLIENT} addr add fd19:1::2/64 dev c0 nodad
+ip -n {ROUTER} addr add 198.19.1.1/24 dev r0
+ip -n {ROUTER} addr add fd19:1::1/64 dev r0 nodad
+ip -n {ROUTER} addr add 198.19.2.1/24 dev r1
+ip -n {ROUTER} addr add fd19:2::1/64 dev r1 nodad
+ip -n {SERVER} addr add 198.19.2.2/24 dev s0
+ip -n {SERVER} addr add fd19:2::2/64 dev s0 nodad
+ip -n {CLIENT} link set c0 up
+ip -n {ROUTER} link set r0 up
+ip -n {ROUTER} link set r1 up
+ip -n {SERVER} link set s0 up
+ip -n {CLIENT} route add default via 198.19.1.1
+ip -n {CLIENT} route add default via fd19:1::1
+ip -n {SERVER} route add default via 198.19.2.1
+ip -n {SERVER} route add default via fd19:2::1
+ip netns exec {ROUTER} sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 """
 SERVERS = ("198.19.2.2", "fd19:2::2")
 
@@ -72,11 +73,11 @@ def network(namespaces):
     yield
     for name in NAMES:
         run(f"ip netns exec {name} nft flush ruleset")
-    for name, link in (("rc-router", "r1"), ("rc-server", "s0")):
+    for name, link in ((ROUTER, "r1"), (SERVER, "s0")):
         run(f"ip -n {name} link set {link} mtu 1500")
     for version in ("-4", "-6"):
         # What the client's kernel learnt of the path.
-        run(f"ip -n rc-client {version} route flush cache")
+        run(f"ip -n {CLIENT} {version} route flush cache")
 
 
 def ask(question, address, privileged=True):
@@ -86,7 +87,7 @@ def ask(question, address, privileged=True):
         "from ansible_collections.privatewave.reconnect.plugins.module_utils import _icmp, _probe\n"
         f"print(json.dumps(_probe.probe(lambda: _icmp.{question}(sys.argv[2]))))"
     )
-    command = ["ip", "netns", "exec", "rc-client"]
+    command = ["ip", "netns", "exec", CLIENT]
     if not privileged:
         command += ["setpriv", "--bounding-set", "-net_raw"]
     answer = subprocess.run(
@@ -100,8 +101,8 @@ def ask(question, address, privileged=True):
 
 
 def narrow():
-    run("ip -n rc-router link set r1 mtu 1400")
-    run("ip -n rc-server link set s0 mtu 1400")
+    run(f"ip -n {ROUTER} link set r1 mtu 1400")
+    run(f"ip -n {SERVER} link set s0 mtu 1400")
 
 
 def rules(namespace, *lines):
@@ -145,7 +146,7 @@ def test_a_wide_path_and_one_that_tells_of_its_narrow_link(network, address):
 def test_a_black_hole_is_found_and_measured(network, address):
     narrow()
     rules(
-        "rc-router",
+        ROUTER,
         "add rule inet t c icmp type destination-unreachable drop",
         "add rule inet t c icmpv6 type packet-too-big drop",
     )
@@ -162,15 +163,13 @@ def test_a_black_hole_is_found_and_measured(network, address):
 
 @pytest.mark.parametrize("address", SERVERS)
 def test_silence_is_no_black_hole(network, address):
-    rules(
-        "rc-server", "add rule inet t i icmp type echo-request drop", "add rule inet t i icmpv6 type echo-request drop"
-    )
+    rules(SERVER, "add rule inet t i icmp type echo-request drop", "add rule inet t i icmpv6 type echo-request drop")
     assert ask("path_mtu", address)["error"] == "timed_out"
     assert ask("ping", address)["error"] == "timed_out"
 
 
 def test_loss_is_counted(network):
-    rules("rc-server", "add rule inet t i icmp type echo-request numgen inc mod 5 < 2 drop")
+    rules(SERVER, "add rule inet t i icmp type echo-request numgen inc mod 5 < 2 drop")
     found = ask("ping", SERVERS[0])["data"]
     # More were sent than the few that find nothing wrong.
     assert (found["sent"], found["received"], found["loss"]) == (20, 12, 0.4)
@@ -178,13 +177,13 @@ def test_loss_is_counted(network):
 
 
 def test_a_router_that_says_no(network):
-    run("ip -n rc-router route add unreachable 198.19.9.9")
+    run(f"ip -n {ROUTER} route add unreachable 198.19.9.9")
     assert ask("ping", "198.19.9.9")["error"] == "unreachable"
 
 
 def test_no_privilege_is_needed_where_ping_sockets_are_allowed(network):
     allow = "echo 0 2147483647 > /proc/sys/net/ipv4/ping_group_range"
-    subprocess.run(["ip", "netns", "exec", "rc-client", "sh", "-c", allow], check=True, timeout=20)
+    subprocess.run(["ip", "netns", "exec", CLIENT, "sh", "-c", allow], check=True, timeout=20)
     for address in SERVERS:
         assert ask("ping", address, privileged=False)["data"]["received"] == 5
         assert ask("path_mtu", address, privileged=False)["data"]["mtu"] == 1500
@@ -192,7 +191,7 @@ def test_no_privilege_is_needed_where_ping_sockets_are_allowed(network):
 
 def test_without_any_privilege_it_is_denied_and_not_called_silence(network):
     forbid = "echo 1 0 > /proc/sys/net/ipv4/ping_group_range"
-    subprocess.run(["ip", "netns", "exec", "rc-client", "sh", "-c", forbid], check=True, timeout=20)
+    subprocess.run(["ip", "netns", "exec", CLIENT, "sh", "-c", forbid], check=True, timeout=20)
     assert ask("ping", SERVERS[0], privileged=False)["error"] == "denied"
     assert ask("path_mtu", SERVERS[0], privileged=False)["error"] == "denied"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -136,21 +137,22 @@ def test_closed_ports_refuse_and_what_needs_them_is_skipped():
 
 
 def test_a_server_that_hangs_costs_its_slowest_single_limit(serve, monkeypatch):
-    monkeypatch.setattr(_path, "STEP_SECONDS", 0.6)
-    monkeypatch.setattr(_path, "FLOW_SECONDS", 0.9)
-    port = serve(lambda connection: time.sleep(3))
-    ports = {kind: serve(lambda connection: time.sleep(3)) for kind in ("tls", "tcp")}
+    monkeypatch.setattr(_path, "STEP_SECONDS", 1)
+    monkeypatch.setattr(_path, "FLOW_SECONDS", 2)
+    over = threading.Event()
+    ports = [serve(lambda connection: over.wait(60)) for _ in range(10)]
     started = time.monotonic()
     data = _path.probe_target(
         target(
-            transports=[{"transport": kind, "port": port} for kind, port in ports.items()],
-            provisioning_url=f"https://{NAME}:{port}/",
+            transports=[{"transport": "tcp" if n else "tls", "port": port} for n, port in enumerate(ports)],
+            provisioning_url=f"https://{NAME}:{ports[0]}/",
         ),
         "control",
     )
-    assert time.monotonic() - started < 2.5  # The servers are silent for 3 s.
+    assert time.monotonic() - started < 8  # One after the other they take 11 s.
+    over.set()
     assert {answer["error"] for answer in data["tls"].values()} == {"timed_out"}
-    assert [answer["error"] for answer in data["sip"].values()] == ["skipped", "timed_out"]
+    assert [answer["error"] for answer in data["sip"].values()] == ["skipped"] + ["timed_out"] * 9
     assert data["provisioning"]["error"] == "timed_out"
 
 

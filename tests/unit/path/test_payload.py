@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 
-import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import payload
 
 TARGET = {
@@ -41,10 +40,13 @@ def test_the_script_answers_as_the_module_does_and_needs_nothing_but_python(tmp_
     assert answer["paths"]["a"]["data"]["icmp"]["127.0.0.1"]["data"]["received"] == 5
 
 
-@pytest.mark.parametrize("hostile", ["'''\"\"\"", "{{ 7*7 }}", "{package}", "\\", "a\nb\0c", "é\ud800", "%s"])
-def test_arguments_are_data_whatever_they_look_like(tmp_path, hostile):
-    answer = run(payload.script("_path", {"vantage": hostile, "targets": [TARGET]}), tmp_path)
-    assert answer["paths"]["a"]["data"]["vantage"] == hostile
+def test_arguments_are_data_whatever_they_look_like(tmp_path):
+    hostile = ["'''\"\"\"", "{{ 7*7 }}", "{package}", "\\", "a\nb\0c", "é\ud800", "%s"]
+    targets = [{**TARGET, "name": name, "addresses": []} for name in hostile]
+    answer = run(payload.script("_path", {"vantage": "".join(hostile), "targets": targets}), tmp_path)
+    assert {name: path["data"]["vantage"] for name, path in answer["paths"].items()} == dict.fromkeys(
+        hostile, "".join(hostile)
+    )
 
 
 def test_nothing_of_the_current_folder_is_imported(tmp_path):

@@ -131,12 +131,12 @@ def test_a_cipher_list_that_this_openssl_does_not_know_does_not_hide_the_server(
     [
         (lambda connection: connection.sendall(b"SIP/2.0 400 Bad Request\r\n\r\n"), "invalid"),
         (lambda connection: connection.recv(4096), "refused"),
-        (lambda connection: time.sleep(1), "timed_out"),
+        (lambda connection: time.sleep(8), "timed_out"),
     ],
 )
 def test_peers_that_do_not_speak_tls(authority, serve, handle, error):
     with pytest.raises(ProbeError) as caught:
-        examine(serve(handle), authority, seconds=0.5)
+        examine(serve(handle), authority, seconds=1.5)
     assert caught.value.error == error
 
 

@@ -71,9 +71,9 @@ def test_no_damage_to_a_message_does_more_than_raise_our_error(message, damages)
 def test_no_header_field_takes_long(value):
     head = b"OPTIONS sip:a@example.com SIP/2.0\r\n" + b"".join(f"{n}: {v}\r\n".encode() for n, v in HEADERS)
     for name in ("Contact", "Via"):
-        started = time.monotonic()
+        started = time.thread_time()
         survives(head + f"{name}: {value}\r\n\r\n".encode())
-        assert time.monotonic() - started < 1
+        assert time.thread_time() - started < 1
 
 
 def test_sizes_are_bounded():

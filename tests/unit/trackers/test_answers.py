@@ -107,7 +107,7 @@ def test_a_trickle_is_bounded(server: Recorder):
 
     server.raw = trickle
     with pytest.raises(TrackerError, match="did not end in time"):
-        open_incident("rt:1", settings(server.url, seconds=0.5)).comment(COMMENT)
+        open_incident("rt:1", settings(server.url, seconds=1.5)).comment(COMMENT)
     over.set()
 
 

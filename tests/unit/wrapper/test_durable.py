@@ -73,11 +73,11 @@ def test_the_same_incident_asked_at_once_is_one_run(workplace, wait, tmp_path):
     workplace.playbook(SLOW)
     incident = tmp_path / "incident.md"
     asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
-    processes = [workplace.start(*asked, "--json") for _ in range(10)]
+    processes = [workplace.start(*asked, "--json") for _ in range(5)]
     wait(lambda: (tmp_path / "begun").exists(), 90)
     (tmp_path / "go").touch()
     answers = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 10, answers
+    assert [process.returncode for process in processes] == [0] * 5, answers
     assert len({json.loads(stdout)["run_id"] for stdout, _ in answers}) == 1
     assert len(workplace.runs) == 1
     ended_once(incident)

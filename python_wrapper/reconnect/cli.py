@@ -259,7 +259,7 @@ def _carry_out(
         command=list(context.obj),
     )
     here.playbook(request.playbook)
-    if asked.watch:
+    if asked.watch and reported.internet is not False:
         progress.note(f"Ask the user to reconnect now: the account is watched for up to {asked.watch} s.")
     diagnosis = Diagnosis(here, loaded, progress)
     with _signals_cancel(diagnosis):

@@ -20,7 +20,7 @@ Tone = Literal["good", "bad", "warn", "neutral"]
 
 _OUTCOMES: dict[str, tuple[Tone, str]] = {
     "healthy": ("good", "nothing is wrong with the way to this server"),
-    "not_an_issue": ("good", "not an issue: the device has no internet connection"),
+    "not_an_issue": ("good", "the device has no internet connection"),
     "temporary_network_problem": ("good", "a temporary network problem that is over"),
     "fixed_client_configuration": ("good", "mended: the client's configuration"),
     "fixed_account": ("good", "mended: the account"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 
@@ -118,6 +119,51 @@ def test_a_digest_stays_a_digest(database, work):
     sql("UPDATE ps_auths SET auth_type = 'md5', password = NULL, md5_cred = ?", digest("1001", "old", SECRET))
     assert causes(work("pjsip", WANTED)[1][0]) == ["password_mismatch"]
     assert sql("SELECT password, md5_cred FROM ps_auths") == [(None, digest("1001", "asterisk", SECRET))]
+
+
+def sha256(*parts):
+    return hashlib.sha256(":".join(parts).encode()).hexdigest()
+
+
+@pytest.fixture
+def kept_as_digests(database, work):
+    """An account of a release that knows password_digest: of its password there are digests only."""
+    sql = database("pjsip")
+    sql("ALTER TABLE ps_auths ADD COLUMN password_digest")
+    work("pjsip", WANTED)
+    right = f"SHA-256:{sha256('1001', 'asterisk', SECRET)},MD5:{digest('1001', 'asterisk', SECRET)}"
+    sql("UPDATE ps_auths SET auth_type = 'digest', password = NULL, password_digest = ?", right)
+    return sql, right
+
+
+def test_a_password_digest_that_is_right_stays(kept_as_digests, work):
+    sql, right = kept_as_digests
+    assert work("pjsip", WANTED)[1][0]["state"] == "ok"
+    assert sql("SELECT auth_type, password, password_digest FROM ps_auths") == [("digest", None, right)]
+
+
+@pytest.mark.parametrize(
+    ("realm", "password", "cause"), [("asterisk", "old", "password_mismatch"), ("", SECRET, "realm_mismatch")]
+)
+def test_a_password_digest_that_is_wrong_is_made_anew_and_shown_to_nobody(
+    kept_as_digests, work, realm, password, cause
+):
+    sql, right = kept_as_digests
+    wrong = f"SHA-256:{sha256('1001', realm, password)},MD5:{digest('1001', realm, password)}"
+    sql("UPDATE ps_auths SET password_digest = ?", wrong)
+    (told,) = work("pjsip", WANTED)[1]
+    assert causes(told) == [cause]
+    assert sha256("1001", realm, password) not in json.dumps(told)
+    assert right.partition(",")[0] not in json.dumps(told)
+    assert sql("SELECT auth_type, password, password_digest FROM ps_auths") == [("digest", None, right)]
+
+
+def test_a_stale_digest_beside_the_right_password_is_found_where_the_release_would_use_it(kept_as_digests, work):
+    sql, _right = kept_as_digests
+    stale = digest("1001", "old.example", SECRET)
+    sql("UPDATE ps_auths SET auth_type = 'userpass', password = ?, password_digest = NULL, md5_cred = ?", SECRET, stale)
+    assert causes(work("pjsip", WANTED)[1][0]) == ["realm_mismatch"]
+    assert sql("SELECT md5_cred FROM ps_auths") == [(digest("1001", "asterisk", SECRET),)]
 
 
 def test_stale_contacts_give_way(database, work):

@@ -77,6 +77,54 @@ def test_a_section_that_tells_a_client_to_look_again():
     assert _reconnect.section_of({}, "check-sync") is None
 
 
+def test_a_section_that_restarts_the_phone_is_left_alone():
+    reboot, look = {"event": "check-sync; reboot=true"}, {"event": "check-sync"}
+    assert _reconnect.section_of({"snom-reboot": reboot, "look": look}, "check-sync") == "look"
+    assert _reconnect.section_of({"snom-reboot": reboot}, "check-sync") is None
+
+
+class Silent:
+    """An Asterisk whose AMI nobody may use; its command line says what it is told to."""
+
+    def __init__(self, says):
+        self.commands, self._says = [], says
+
+    def manage(self, action, **fields):
+        raise ProbeError("missing", "AMI is off or has no user that may ask")
+
+    def command(self, line):
+        self.commands.append(line)
+        return self._says
+
+
+@pytest.fixture
+def peer(monkeypatch):
+    def make(says, sections):
+        monkeypatch.setattr(_reconnect._config, "read", lambda name: sections)
+        client = object.__new__(_reconnect._Sip)
+        client._account, client._asterisk = "1001", Silent(says)
+        return client
+
+    return make
+
+
+def test_without_ami_notify_goes_by_the_section_there_is(peer):
+    client = peer("Sending NOTIFY of type 'look' to '1001'", {"look": {"event": "check-sync"}})
+    client.notify()
+    assert client._asterisk.commands == ["sip notify look 1001"]
+
+
+def test_a_notify_that_asterisk_did_not_send_is_told_with_its_words(peer):
+    client = peer("Unable to find notify type 'look'\n", {"look": {"event": "check-sync"}})
+    with pytest.raises(ProbeError, match="Unable to find notify type"):
+        client.notify()
+
+
+def test_without_ami_and_without_a_section_it_says_what_is_missing(peer):
+    with pytest.raises(ProbeError, match=r"sip_notify\.conf has no section with Event => check-sync"):
+        peer("", {}).notify()
+
+
 def test_a_log_is_followed_from_its_end_and_beyond_its_rotation(tmp_path):
     path = tmp_path / "log"
     path.write_text("old\n")

@@ -120,3 +120,26 @@ def test_a_watch_without_an_attempt_or_without_an_answer_is_told():
     (nothing,) = said(watch=watch())
     (failed,) = said(watch={"ok": False, "error": "failed", "message": "no AMI"})
     assert (nothing["status"], failed["status"]) == ("warn", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words"),
+    [
+        (("tls_failed",), "The client's only attempt failed in the TLS handshake, before any SIP."),
+        (("challenged", "forbidden"), "The client's last of 2 attempts was turned away."),
+        (("from_tomorrow",), "The client's only attempt ended with from_tomorrow."),
+    ],
+)
+def test_how_the_attempts_ended_is_told_in_words(outcomes, words):
+    (told,) = said(watch=watch(*outcomes))
+    assert told["summary"] == words
+
+
+def test_what_was_done_to_make_the_client_connect_anew_is_told_and_what_was_not():
+    done = watch("challenged")
+    done["data"] |= {"dropped": ["sip:1@192.0.2.1", "sip:1@192.0.2.2"], "notified": True, "left": ["no NOTIFY: no AMI"]}
+    found = [one for one in said(watch=done) if one["code"] == "client.reconnect"]
+    assert [one["status"] for one in found] == ["pass", "pass", "warn"]
+    assert "took away 2 contacts that no longer answered." in found[0]["summary"]
+    assert "NOTIFY check-sync" in found[1]["summary"]
+    assert found[2]["summary"].endswith("connect anew: no NOTIFY: no AMI.")

@@ -50,7 +50,7 @@ def test_a_registration_in_the_watch_was_a_temporary_problem():
     attempts = [{"outcome": "challenged"}, {"outcome": "registered", "address": "192.0.2.9", "transport": "tls"}]
     closed = judge.triage({}, attempts)
     assert closed["verdict"]["outcome"] == "temporary_network_problem"
-    assert closed["findings"][0]["summary"] == "The account registered from 192.0.2.9 tls when it was made to."
+    assert closed["findings"][0]["summary"] == "The account registered from 192.0.2.9 over tls during the watch."
 
 
 def test_the_account_is_mended_when_the_server_is_well():

@@ -77,20 +77,40 @@ def _auth(plan, account, endpoint, auths, world):
     name = plans.text(row, "username")
     if name != user:
         plan.wrong("auth_name", user, name or None, "auth_name_mismatch", "auth", named, {"username": user})
-    stored = plans.text(row, "password")
-    if plans.text(row, "auth_type").lower() == "md5":
-        realm = plans.text(row, "realm") or world.get("realm") or DEFAULT_REALM
+    _password(plan, user, password, named, row, world)
+
+
+def _password(plan, user, password, named, row, world):
+    """What the auth keeps of the password: itself, or digests of it.
+
+    A release that has ``password_digest`` (20.12, 21.7, 22.2) takes a digest wherever there is one for the algorithm,
+    ``md5_cred`` being that of MD5, and the password for the others. An older one asks ``auth_type``.
+    """
+    kind, stored = plans.text(row, "auth_type").lower(), plans.text(row, "password")
+    md5, entries = plans.text(row, "md5_cred"), ",".join(plans.listed(row.get("password_digest")))
+    realm = plans.text(row, "realm") or world.get("realm") or DEFAULT_REALM
+    wrong = {}
+    if kind == "md5" or (md5 and "password_digest" in row):
         right = plans.digest(user, realm, password)
-        if plans.text(row, "md5_cred").lower() != right:
-            others = {plans.digest(user, other, password) for other in (DEFAULT_REALM, world.get("domain") or "", "")}
-            known = stored == password or plans.text(row, "md5_cred").lower() in others
-            cause = "realm_mismatch" if known else "password_mismatch"
-            values = {"md5_cred": right, "password": password} if stored else {"md5_cred": right}
-            plan.wrong("password", plans.MASKED, plans.MASKED, cause, "auth", named, values)
-    elif stored != password:
-        shown = plans.MASKED if stored else None
-        values = {"auth_type": "userpass", "password": password}
-        plan.wrong("password", plans.MASKED, shown, "password_mismatch", "auth", named, values)
+        if md5.lower() != right:
+            wrong["md5_cred"] = right
+    if entries != plans.digests(entries, user, realm, password):
+        wrong["password_digest"] = plans.digests(entries, user, realm, password)
+    if kind != "md5" and not entries and stored != password:
+        wrong.update(auth_type="digest" if kind == "digest" else "userpass", password=password)
+    elif stored not in ("", password) and (wrong or entries):
+        wrong["password"] = password
+    if not wrong:
+        return
+    realms = {realm, DEFAULT_REALM, world.get("domain") or "", ""}
+    known = stored == password or any(
+        md5.lower() == plans.digest(user, other, password)
+        or (entries and entries == plans.digests(entries, user, other, password))
+        for other in realms
+    )
+    shown = plans.MASKED if stored or md5 or entries else None
+    cause = "realm_mismatch" if known else "password_mismatch"
+    plan.wrong("password", plans.MASKED, shown, cause, "auth", named, wrong)
 
 
 def _aor(plan, account, endpoint, found):

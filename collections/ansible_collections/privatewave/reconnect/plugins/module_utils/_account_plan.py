@@ -12,10 +12,12 @@ import hashlib
 import ipaddress
 
 #: Values that nobody may see.
-SECRET_COLUMNS = ("password", "md5_cred", "secret", "md5secret")
+SECRET_COLUMNS = ("password", "md5_cred", "password_digest", "secret", "md5secret")
 MASKED = "********"
 #: What a person decides: it is told, and left as it is.
 LEFT_TO_PEOPLE = ("acl_denies", "account_disabled", "account_doubled")
+#: The algorithms of chan_pjsip's password_digest, as hashlib calls them.
+ALGORITHMS = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 DENY_ALL = "0.0.0.0/0.0.0.0,::/0"
 
 
@@ -68,6 +70,22 @@ class Plan:
 def digest(user, realm, password):
     """The MD5 digest that Asterisk keeps instead of a password."""
     return hashlib.md5("{0}:{1}:{2}".format(user, realm, password).encode("utf-8")).hexdigest()
+
+
+def digests(entries, user, realm, password):
+    """The ``ALGORITHM:DIGEST`` entries of a password_digest, made anew; MD5 may do without its name.
+
+    What is of no algorithm that is known here stays as it is.
+    """
+    secret = "{0}:{1}:{2}".format(user, realm, password).encode("utf-8")
+    made = []
+    for entry in listed(entries):
+        name, colon, _digest = entry.rpartition(":")
+        try:
+            made.append(name + colon + hashlib.new(ALGORITHMS[name.strip().upper() or "MD5"], secret).hexdigest())
+        except (KeyError, ValueError):
+            made.append(entry)
+    return ",".join(made)
 
 
 def text(row, column):

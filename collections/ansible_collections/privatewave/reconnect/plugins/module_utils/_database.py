@@ -312,11 +312,12 @@ def accounts(session):
         )
     families = _config.read("extconfig.conf").get("settings", {})
     endpoints, auths, aors = (parse_tables(families, [one])[0] for one in TABLES["pjsip"][:3])
+    digests = [one for one in ("md5_cred", "password_digest") if one in (session.columns().get(auths) or ("md5_cred",))]
     return incomplete_endpoints(
         session.rows("SELECT id, auth, aors FROM {0} LIMIT {1}".format(_name(endpoints), _ROWS)),
         session.rows(
             "SELECT id, {1}, {2} FROM {0} LIMIT {3}".format(
-                _name(auths), _is_set("password"), _is_set("md5_cred"), _ROWS
+                _name(auths), _is_set("password"), " OR ".join(map(_is_set, digests)), _ROWS
             )
         ),
         session.rows("SELECT id, max_contacts FROM {0} LIMIT {1}".format(_name(aors), _ROWS)),

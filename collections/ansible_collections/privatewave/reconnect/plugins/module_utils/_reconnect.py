@@ -14,6 +14,7 @@ import time
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _config
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk import NAME, Asterisk
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk_answers import parse_realtime
+from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk_log import printable
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._sql import Connection, login_of
 
@@ -22,6 +23,9 @@ ANSWER_LIMIT = 4.0
 PAUSE = 0.3
 SQL_LIMIT = 3.0
 EVENT = "check-sync"
+#: What both channel drivers print for each NOTIFY that goes out, and characters of anything else that are told.
+SENT = "Sending NOTIFY"
+SAID_LIMIT = 200
 
 _KEY = re.compile(r"^/?registrar/contact/(\S+;@[0-9a-f]+)\s*:\s*(.*)$")
 
@@ -86,10 +90,15 @@ def parse_astdb(text, aor):
 
 
 def section_of(sections, event):
-    """The name of a section of pjsip_notify.conf or sip_notify.conf that sends an event, or None."""
-    return next(
-        (name for name, values in sections.items() if values.get("event", "").lower().split(";")[0] == event), None
-    )
+    """The name of a section of pjsip_notify.conf or sip_notify.conf that sends an event and restarts no phone, or None.
+
+    ``check-sync`` may carry ``reboot=true``, which snom's and others' phones obey.
+    """
+    for name, values in sections.items():
+        sent, *parameters = values.get("event", "").lower().replace(" ", "").split(";")
+        if sent == event and "reboot=true" not in parameters:
+            return name
+    return None
 
 
 class _Client:
@@ -119,8 +128,13 @@ class _Client:
                 raise
         section = section_of(_config.read(file), EVENT)
         if section is None or not NAME.match(section):
-            raise ProbeError("missing", "AMI is off, and {0} has no section for {1}".format(file, EVENT))
-        self._asterisk.command(command.format(section, self._account))
+            raise ProbeError(
+                "missing",
+                "AMI has no user that may send it, and {0} has no section with Event => {1}".format(file, EVENT),
+            )
+        said = self._asterisk.command(command.format(section, self._account))
+        if SENT not in said:
+            raise ProbeError("failed", "Asterisk says {0!r}".format(printable(" ".join(said.split()), SAID_LIMIT)))
 
 
 class _Pjsip(_Client):

@@ -45,6 +45,16 @@ class Finding:
         }
 
 
+def counted(number: object, word: str) -> str:
+    """A number and what it counts: ``1 call``, ``2 calls``."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def are(number: object) -> str:
+    """The verb for so many."""
+    return "is" if number == 1 else "are"
+
+
 def place(about: str) -> tuple[str, int]:
     """The address and port that a finding is about; "" and 0 where it is about none.
 

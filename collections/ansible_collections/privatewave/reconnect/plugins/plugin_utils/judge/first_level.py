@@ -40,10 +40,11 @@ def triage(report: Mapping[str, Any] | None, attempts: Sequence[Mapping[str, Any
     registered = next((one for one in attempts or () if one.get("outcome") == REGISTERED), None)
     if registered is None:
         return None
-    address, transport = registered.get("address") or "an unknown address", registered.get("transport") or ""
+    address = registered.get("address") or "an unknown address"
+    over = f" over {registered['transport']}" if registered.get("transport") else ""
     finding = Say("client.reconnected", "client", "registration", evidence=(("account.watch", dict(registered)),))
     return _closed(
-        finding.passes(f"The account registered from {address} {transport}".rstrip() + " when it was made to."),
+        finding.passes(f"The account registered from {address}{over} during the watch."),
         "L1.4",
         outcome="temporary_network_problem",
         next_step="Close the incident: the account registered during the watch.",

@@ -10,7 +10,7 @@ from typing import Any
 from . import changes, first_level
 from .catalogue import Cause, catalogue
 from .evidence import Evidence
-from .finding import RULES, STEPS, Finding, place
+from .finding import RULES, STEPS, Finding, are, counted, place
 
 UNKNOWN_CAUSE = "unknown_cause"
 
@@ -34,6 +34,15 @@ ORDER = (
 
 #: Findings without which nobody may be told that a server is well.
 ESSENTIAL = ("asterisk.process", "asterisk.control", "asterisk.transport", "database.login", "path.tcp", "sip.options")
+
+#: What the user is told once it is mended, by outcome.
+MENDED = {
+    "fixed_account": "Your account was set up wrongly on the server and is corrected. Please connect again.",
+    "fixed_client_configuration": "Your application has its right configuration now. Please connect again, unless it "
+    "has done so by itself.",
+    "fixed_network": "The way to the server is mended. Please connect again.",
+    "fixed_service": "The fault on the server is mended. Please connect again.",
+}
 
 #: What a remedy is that was carried out, whether it helped or not.
 TRIED = ("done", "failed", "rolled_back")
@@ -128,11 +137,12 @@ def _conclude(
 
     causes = catalogue()
     outcomes = [causes[one["cause"]].fixed for one in verdict["root_causes"] if one["cause"] in causes]
+    outcome = "fixed_service" if "fixed_service" in outcomes else next(filter(None, outcomes), "fixed_service")
     verdict.update(
-        outcome="fixed_service" if "fixed_service" in outcomes else next(filter(None, outcomes), "fixed_service"),
+        outcome=outcome,
         plan=[],
-        next_step="Nothing: it was mended, and gathering and judging again found it well.",
-        user_message="The fault on the server is mended. Please connect again.",
+        next_step="Close the incident: it is mended, and a second look found nothing wrong.",
+        user_message=MENDED[outcome],
         escalate_to=None,
     )
     return {"verdict": verdict, "findings": findings, "state": "succeeded"}
@@ -281,12 +291,13 @@ def _calls(evidence: Evidence, remedy: str) -> str:
         return ""
     calls, media = evidence.probe("asterisk", "calls"), evidence.probe("asterisk", "rtp_sockets")
     if calls.ok and calls.data.get("calls"):
-        up = f"{calls.data['calls']} calls are up"
+        up = f"{counted(calls.data['calls'], 'call')} {are(calls.data['calls'])} up"
     elif not calls.ok and media.ok and media.data.get("open"):
-        up = f"{media.data['open']} media sockets are open, so calls may be up"
+        number = media.data["open"]
+        up = f"{counted(number, 'media socket')} {are(number)} open, so calls may be up"
     else:
         return ""
-    return f" {up}: the restart waits for their end, and drops them only after --approve {remedy}."
+    return f" {up}: the restart waits for the end of every call, and drops one only after --approve {remedy}."
 
 
 def _decision(cause: Cause, remedy: str, apply: bool, approvals: Collection[str]) -> tuple[str, str]:

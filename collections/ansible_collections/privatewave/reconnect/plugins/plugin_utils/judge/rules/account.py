@@ -74,7 +74,8 @@ def _endpoint(endpoint: Mapping[str, Any], auth: object, aor: object, contacts: 
         if limit < 1:
             yield say.fails("max_contacts is 0: no contact at all may register.", "max_contacts_zero")
         elif len(contacts) >= limit and not replaces:
-            yield say.fails(f"All {limit} contacts are taken and none gives way to a new one.", "max_contacts_reached")
+            taken = "Its only contact is taken" if limit == 1 else f"All {limit} contacts are taken"
+            yield say.fails(f"{taken} and none gives way to a new one.", "max_contacts_reached")
         else:
             yield say.passes(f"{len(contacts)} of {limit} contacts are taken.")
 

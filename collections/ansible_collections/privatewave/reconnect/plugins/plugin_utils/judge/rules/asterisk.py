@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..evidence import Evidence, Probe
-from ..finding import Finding, Say, rule
+from ..finding import Finding, Say, are, counted, rule
 
 #: Restarts of the unit within its life that make a loop, when it has not been up for long since.
 LOOP_RESTARTS = 2
@@ -218,8 +218,9 @@ def load(evidence: Evidence) -> Iterator[Finding]:
     """Calls, media ports, task processors and file descriptors."""
     calls = evidence.probe("asterisk", "calls")
     if calls.ok:
+        up = calls.data.get("calls")
         yield Say("asterisk.calls", "asterisk", "calls").passes(
-            f"{calls.data.get('calls')} calls are up on {calls.data.get('channels')} channels."
+            f"{counted(up, 'call')} {are(up)} up on {counted(calls.data.get('channels'), 'channel')}."
         )
     media = evidence.probe("asterisk", "rtp_sockets")
     if media.ok:

@@ -9,11 +9,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..evidence import Evidence, time_of
-from ..finding import Finding, Say, rule
+from ..finding import Finding, Say, counted, rule
 
 #: A client's clock that is wrong by more than this many seconds takes good certificates for expired ones.
 CLOCK_FAIL = 86400.0
 CLOCK_WARN = 300.0
+#: How an attempt ended, by the outcomes of the module registration_watch.
+ENDED = {
+    "registered": "registered",
+    "unregistered": "took its contact away",
+    "challenged": "never answered the server's challenge",
+    "unknown_account": "named an account that the server does not know",
+    "wrong_password": "came with another password than the server's",
+    "acl_denied": "was turned away by an access list",
+    "tls_failed": "failed in the TLS handshake, before any SIP",
+    "not_found": "was turned away: the account has no address of record or no login data",
+    "no_contact": "was let in, but the server did not store the contact",
+    "forbidden": "was turned away",
+}
 #: What no server of ours speaks any more.
 OLD_TLS = ("sslv3", "ssl3", "tlsv1", "tlsv1.0", "tls1.0", "tlsv1.1", "tls1.1")
 
@@ -115,11 +128,30 @@ def watched(evidence: Evidence) -> Iterator[Finding]:
         yield say.warns("No attempt of the client was seen: it did not reach the server, or nobody tried.")
         return
     last = seen[-1]
-    text = f"The client's last of {len(seen)} attempts ended with {last.get('outcome')}."
-    if last.get("outcome") == "wrong_password" and password_is_right(evidence):
+    outcome = str(last.get("outcome") or "")
+    ended = ENDED.get(outcome, f"ended with {outcome}")
+    which = f"last of {len(seen)} attempts" if len(seen) > 1 else "only attempt"
+    text = f"The client's {which} {ended}."
+    if outcome == "wrong_password" and password_is_right(evidence):
         yield say.fails(f"{text} The server has the password of the account registry.", "client_wrong_password")
     else:
         yield say.passes(text)
+
+
+@rule
+def made_to_reconnect(evidence: Evidence) -> Iterator[Finding]:
+    """The server's half of the forced reconnection (L1.3), where there was something to do."""
+    found = evidence.probe("account", "watch")
+    if not found.ok:
+        return
+    say = Say("client.reconnect", "client", "contacts", evidence=(("account.watch", found.data),))
+    dropped, left = len(found.data.get("dropped") or []), found.data.get("left") or []
+    if dropped:
+        yield say.passes(f"The server took away {counted(dropped, 'contact')} that no longer answered.")
+    if found.data.get("notified"):
+        yield say.passes("The server told the client to check its configuration and connect anew (NOTIFY check-sync).")
+    for why in left:
+        yield say.warns(f"The server could not do all it can to make the client connect anew: {why}.")
 
 
 def password_is_right(evidence: Evidence) -> bool:

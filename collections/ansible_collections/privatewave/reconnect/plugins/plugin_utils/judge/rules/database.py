@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..evidence import Evidence
-from ..finding import Finding, Say, rule
+from ..finding import Finding, Say, are, rule
 
 #: Error codes by which a server says that all its connections are taken (MariaDB, PostgreSQL).
 TOO_MANY = {"1040", "1203", "1226", "53300"}
@@ -152,7 +152,7 @@ def status(evidence: Evidence) -> Iterator[Finding]:
     yield say.either(
         not on,
         "The database takes writes.",
-        f"The database takes no writes ({', '.join(on)} is on).",
+        f"The database takes no writes ({' and '.join(on)} {are(len(on))} on).",
         "database_read_only",
     )
     used, limit = data.get("threads_connected"), data.get("max_connections")
@@ -297,6 +297,7 @@ def accounts(evidence: Evidence) -> Iterator[Finding]:
         say = Say("database.accounts", "database", "accounts", evidence=(("database.accounts", found.data),))
         if incomplete:
             names = ", ".join(str(one.get("id")) for one in incomplete[:5])
-            yield say.warns(f"{len(incomplete)} of {found.data.get('total')} accounts are incomplete: {names}.")
+            number = len(incomplete)
+            yield say.warns(f"{number} of {found.data.get('total')} accounts {are(number)} incomplete: {names}.")
         else:
             yield say.passes(f"All {found.data.get('total')} accounts are complete.")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
+from pathlib import Path
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._register import register
 from trials.cases import SERVERS
-from trials.phone import follows_the_message
+from trials.phone import follows_the_message, stays_connected
 from trials.tools import INVENTORY, ROOT
 
 PJSIP = (
@@ -55,6 +57,12 @@ def secret(server: str, account: str) -> str:
     return json.loads((ROOT / "tests/lab/.state/secrets.yml").read_text())["servers"][server]["accounts"][account]
 
 
+def watched(state: Path, server: str) -> dict:
+    """What the newest run saw during the forced reconnection."""
+    newest = max(state.rglob(f"evidence/{server}.json"), key=lambda file: file.stat().st_mtime)
+    return json.loads(newest.read_text())["account"]["watch"]["data"]
+
+
 def ending(ended) -> tuple[int, str]:
     return ended.code, ended.result["verdict"]["outcome"]
 
@@ -84,7 +92,8 @@ def test_an_account_is_fixed_and_the_second_run_changes_nothing(lab, fix, broken
         assert (checked.code, rows(lab, server)) == (10, before)
         fixed = fix(server, account, "--yes")
         assert ending(fixed) == (0, "fixed_account"), fixed.result["remedies"]
-        assert [one["state"] for one in fixed.result["remedies"]] == ["done"]
+        (remedy,) = fixed.result["remedies"]
+        assert (remedy["state"], "(digest MD5)" in remedy["after"]["proof"]) == ("done", True)
         after = rows(lab, server)
         again = fix(server, account, "--yes")
         assert ending(again) == (10, "escalate_second_level")
@@ -186,5 +195,47 @@ def test_the_forced_reconnection_takes_a_dead_contact_away(lab, fix, tmp_path):
     assert contacts() == "1"
     fix("pbx22", "1003", "--watch", "3", "--yes")
     assert contacts() == "0"
-    newest = max(tmp_path.rglob("evidence/pbx22.json"), key=lambda file: file.stat().st_mtime)
-    assert len(json.loads(newest.read_text())["account"]["watch"]["data"]["dropped"]) == 1
+    assert len(watched(tmp_path, "pbx22")["dropped"]) == 1
+
+
+@pytest.mark.parametrize("server", ["pbx22", "pbx16"])
+def test_a_living_client_is_told_to_look_again_and_answers(lab, fix, server, tmp_path):
+    # pbx22 is told over AMI. On pbx16 nobody may send it over AMI, and the command line sends a section's of a file.
+    with stays_connected(lab, f"{server}.reconnect.test", "1003", secret(server, "1003")) as log:
+        fix(server, "1003", "--watch", "3", "--yes")
+        told = log()
+    seen = watched(tmp_path, server)
+    assert (seen["notified"], seen["left"]) == (True, [])
+    request = re.search(r"^NOTIFY sip:1003@.*?^Content-Length", told, re.MULTILINE | re.DOTALL)
+    assert request, told[-2000:]
+    assert re.search(r"^Event: check-sync", request[0], re.MULTILINE)
+    number = re.search(r"^CSeq: (\d+) NOTIFY", request[0], re.MULTILINE)[1]
+    assert re.search(rf"^SIP/2.0 200 Ok\s(?:[^\n]+\n)*CSeq: {number} NOTIFY", told, re.MULTILINE), told[-2000:]
+
+
+@pytest.fixture
+def digests(lab):
+    """The lab's table as a release that offers other digests than MD5 would have it."""
+    columns = ("supported_algorithms_uas", "supported_algorithms_uac", "password_digest")
+    kept = "CREATE TABLE kept AS SELECT * FROM ps_auths WHERE id = '1018'"
+    lab.run("pbx22", *MARIADB, f"{kept}; ALTER TABLE ps_auths " + ", ".join(f"ADD {one} text" for one in columns))
+    yield lambda values: lab.run("pbx22", *MARIADB, f"UPDATE ps_auths SET {values} WHERE id = '1018'")
+    back = "REPLACE INTO ps_auths SELECT * FROM kept; DROP TABLE kept"
+    lab.run("pbx22", *MARIADB, "ALTER TABLE ps_auths " + ", ".join(f"DROP {one}" for one in columns) + f"; {back}")
+
+
+def test_the_best_digest_that_the_server_offers_proves_the_account(lab, fix, digests):
+    place = (lab.run("pbx22", "hostname", "-I").split()[0], 5060, "udp")
+    for offered, used in (("MD5", "MD5"), ("MD5,SHA-256", "SHA-256")):
+        digests(f"supported_algorithms_uas = '{offered}'")
+        answer = register("1018", "1018", secret("pbx22", "1018"), *place, "pbx22.reconnect.test", 60, False, None, 8)
+        assert (answer["registered"], answer["answers"][-1]["algorithm"]) == (True, used)
+    # No password any more but a digest of an old one: the right digest takes its place.
+    digests(
+        "auth_type = 'digest', password = NULL, "
+        "supported_algorithms_uas = 'SHA-256', supported_algorithms_uac = 'SHA-256', "
+        "password_digest = CONCAT('SHA-256:', SHA2('1018:asterisk:old', 256))"
+    )
+    ended = fix("pbx22", "1018", "--yes")
+    assert ending(ended) == (0, "fixed_account"), ended.result["remedies"]
+    assert "(digest SHA-256)" in ended.result["remedies"][0]["after"]["proof"]

@@ -27,6 +27,13 @@ ROWS = {
     "pbx16": f"SELECT COUNT(*) FROM sippeers WHERE name = '{ACCOUNT}'",
 }
 OLD, NEW = {"pbx22": "0\t0\t0", "pbx16": "0"}, {"pbx22": "1\t1\t1", "pbx16": "1"}
+#: As if the time of the lease had passed since: it was taken that much earlier.
+TTL_LATER = """
+import json
+state = json.load(open("/var/lib/reconnect/state.json"))
+state["lease"]["stamp"]["since_boot"] -= state["lease"]["ttl"]
+json.dump(state, open("/var/lib/reconnect/state.json", "w"))
+"""
 BACKUPS = "/var/lib/reconnect/accounts"
 
 servers = pytest.mark.parametrize("server", ["pbx22", "pbx16"])
@@ -177,8 +184,13 @@ def test_the_network_is_gone(lab, reconnect, asked, writing, mending, words, ser
     until(lambda: not writing())
     assert asked(ROWS[server]) in (OLD[server], NEW[server])
     asked("DROP TRIGGER slow")
-    # Nobody could give the lease back: it ends by itself, or with the clean-up of the run.
-    lab.run(server, "rm", "-f", "/var/lib/reconnect/state.json")
+    # Nobody could give the lease back: it keeps the next run out until it has expired.
+    held = json.loads(lab.run(server, "cat", "/var/lib/reconnect/state.json"))["lease"]
+    assert held["run_id"] == first["run_id"]
+    refused = reconnect(*words, json_output=False)
+    assert refused.code == 11
+    assert first["run_id"] in refused.result["verdict"]["next_step"]
+    lab.run(server, "python3", "-c", TTL_LATER)
     ends_well(asked, server, reconnect(*words, json_output=False))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .tools import ROOT, Lab
+from .tools import LAB, ROOT, Lab
 
 MESSAGES = ROOT / "tests" / "lab" / ".state" / "messages"
 #: Fetches, registers, and ends by itself. The link is the first argument.
@@ -17,6 +18,40 @@ printf '[misc]\\nconfig-uri=%s\\n[sip]\\nroot_ca=/etc/ssl/certs/ca-certificates.
 printf 'sip_port=-1\\nsip_tcp_port=-1\\n' >> "$home/rc"
 (sleep 12; echo quit) | HOME=$home timeout 20 linphonec -c "$home/rc" > /dev/null 2>&1 || true
 """
+#: Registers and stays, in a folder of its own, until it is stopped. Its configuration comes on standard input.
+STAYS = """
+umask 077 && rm -rf /run/living && mkdir -p /run/living/.local/share/linphone && cat > /run/living/rc
+systemd-run --quiet --collect --unit=living --setenv=HOME=/run/living --property=RuntimeMaxSec=120 -- \\
+    sh -c 'sleep 120 | linphonec -d 6 -c /run/living/rc > /run/living/log 2>&1'
+"""
+LIVING = """
+[sip]
+sip_port=-1
+sip_tcp_port=-1
+sip_tls_port=-1
+root_ca=/etc/ssl/certs/ca-certificates.crt
+default_proxy=0
+[proxy_0]
+reg_proxy=<sip:{domain};transport=tls>
+reg_identity=sip:{account}@{domain}
+reg_expires=300
+reg_sendregister=1
+[auth_info_0]
+username={account}
+domain={domain}
+passwd={password}
+"""
+
+
+@contextmanager
+def stays_connected(lab: Lab, domain: str, account: str, password: str) -> Iterator[Callable[[], str]]:
+    """Meanwhile the user's phone is registered at ``domain`` and answers; gives a function that reads its log."""
+    configuration = LIVING.format(domain=domain, account=account, password=password)
+    subprocess.run([LAB, "exec", "phone", "--", "sh", "-c", STAYS], input=configuration, text=True, check=True)
+    try:
+        yield lambda: lab.run("phone", "cat", "/run/living/log")
+    finally:
+        lab.run("phone", "sh", "-c", "systemctl stop living.service; rm -rf /run/living")
 
 
 @contextmanager

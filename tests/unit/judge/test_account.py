@@ -122,3 +122,42 @@ def test_the_session_log_tells_and_blames_nobody(entries, status, words):
     (found,) = [one for one in judge.judge(evidence)["findings"] if one["code"] == "account.sessions"]
     assert (found["status"], found["cause"]) == (status, None)
     assert words in found["summary"]
+
+
+@pytest.mark.parametrize(
+    ("field", "wanted", "there", "cause", "words"),
+    [
+        ("username", "1001", None, "account_missing", "The account registry has the account, the server has not."),
+        ("password", "***", "***", "password_mismatch", "The server has another password than the account registry."),
+        ("password", "***", "***", "realm_mismatch", "made for another realm."),
+        ("contacts", "room", "1 of 1 taken", "max_contacts_reached", "no room for a new contact (1 of 1 taken)."),
+        ("endpoint", "one", "several", "account_doubled", "The server has the account more than once."),
+        ("aor", "1001", None, "aor_missing", "Its address of record (AOR) is missing on the server; by the account"),
+        ("security_model", "sdes", "no", "security_model_mismatch", "is no on the server; by the account registry it"),
+    ],
+)
+def test_what_differs_from_the_registry_is_told_in_words(field, wanted, there, cause, words):
+    found = {"field": field, "wanted": wanted, "found": there, "cause": cause}
+    evidence = {
+        "schema": "reconnect/evidence/v1",
+        "name": "pbx",
+        "server": {"ok": True, "seconds": 1},
+        "settings": {"channel_driver": "pjsip"},
+        "account": {"registry": ok({"registered": True, "findings": [found]})},
+    }
+    (told,) = [one for one in judge.judge(evidence)["findings"] if one["cause"] == cause]
+    assert words in told["summary"]
+
+
+def test_one_contact_is_told_as_one():
+    taken = endpoint(aor={"max_contacts": 1, "remove_existing": "no"}, contacts=[{}])
+    evidence = {
+        "schema": "reconnect/evidence/v1",
+        "name": "pbx",
+        "server": {"ok": True, "seconds": 1},
+        "settings": {"channel_driver": "pjsip"},
+        "account": {"rows": ok(taken), "live": ok({"contacts": [{"uri": "sip:1001@192.0.2.1"}]})},
+    }
+    said = [one["summary"] for one in judge.judge(evidence)["findings"] if one["code"].startswith("account.")]
+    assert "Its only contact is taken and none gives way to a new one." in said
+    assert "Asterisk has 1 live contact of the account." in said

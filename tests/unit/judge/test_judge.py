@@ -290,6 +290,21 @@ def test_mended_is_what_is_gone_afterwards(healthy):
     assert [one["cause"] for one in last["verdict"]["root_causes"]] == ["database_stopped"]
 
 
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("password_mismatch", "Your account was"),
+        ("client_wrong_port", "Your application has"),
+        ("no_such", "The fault"),
+    ],
+)
+def test_what_the_user_is_told_fits_what_was_mended(cause, words):
+    first = {"verdict": {"root_causes": [{"cause": cause, "about": ""}], "plan": []}, "findings": []}
+    after = {"verdict": {"root_causes": []}, "findings": []}
+    mended = judge.conclude(first, after, [{"state": "done"}])["verdict"]
+    assert mended["user_message"].startswith(words)
+
+
 def test_a_remedy_that_did_not_help_escalates(healthy):
     stop_database(healthy)
     first = judged(healthy, apply=True)

@@ -8,9 +8,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..evidence import Evidence
-from ..finding import Finding, Say, rule
+from ..finding import Finding, Say, counted, rule
 from .client_settings import password_is_right
 
+#: What is called otherwise by people than by the account registry.
+WORDS = {
+    "aor": "address of record (AOR)",
+    "auth": "login (auth)",
+    "auth_name": "login name",
+    "max_contacts": "number of contacts",
+    "security_model": "media encryption",
+}
 #: Security events of an attempt that the password or the digest made fail, on chan_pjsip and chan_sip.
 WRONG_PASSWORD = ("ChallengeResponseFailed", "InvalidPassword")
 
@@ -128,13 +136,28 @@ def registry(evidence: Evidence) -> Iterator[Finding]:
         if one["cause"] == "account_disabled":
             yield say.fails("The account registry has disabled the account.", "account_disabled")
             continue
-        there = "nothing" if one.get("found") is None else str(one["found"])
-        summary = f"Its {one['field']} should be {one.get('wanted')} by the account registry, the server has {there}."
-        if one["field"] == "password":
-            summary = "The server has another password than the account registry."
-        yield Say("account.registry", "account", str(one["field"]), evidence=say.evidence).fails(summary, one["cause"])
+        about = Say("account.registry", "account", str(one["field"]), evidence=say.evidence)
+        yield about.fails(_differs(one), one["cause"])
     if not wrong:
         yield say.passes("The account is what the account registry wants.")
+
+
+def _differs(one: Mapping[str, Any]) -> str:
+    """A difference between registry and server as a sentence."""
+    field, there, cause = str(one["field"]), one.get("found"), one["cause"]
+    if cause == "account_missing":
+        return "The account registry has the account, the server has not."
+    if cause == "account_doubled":
+        return "The server has the account more than once."
+    if cause == "realm_mismatch":
+        return "The digest that the server keeps of its password was made for another realm."
+    if field == "password":
+        return "The server has another password than the account registry."
+    if field == "contacts":
+        return f"There is no room for a new contact ({there})."
+    name = WORDS.get(field, field.replace("_", " "))
+    has = f"Its {name} is {'missing' if there is None else there} on the server"
+    return f"{has}; by the account registry it should be {one.get('wanted')}."
 
 
 @rule
@@ -148,10 +171,11 @@ def documents(evidence: Evidence) -> Iterator[Finding]:
         yield say.unknown(f"The documents of its client could not be compared ({found.why}).")
         return
     stale = [str(one["name"]) for one in found.data.get("documents") or [] if one.get("state") == "stale"]
+    differ = "differs" if len(stale) == 1 else "differ"
     yield say.either(
         not stale,
         "What its client fetches is what the account registry and the server say.",
-        f"{' and '.join(stale)} of its client differ from what the account registry and the server say.",
+        f"{' and '.join(stale)} of its client {differ} from what the account registry and the server say.",
         "provisioning_stale",
     )
 
@@ -187,7 +211,7 @@ def live(evidence: Evidence) -> Iterator[Finding]:
     contacts = found.data.get("contacts") or [] if found.ok else []
     say = Say("account.live", "account", "contacts", evidence=(("account.live", found.data or found.error),))
     if contacts:
-        yield say.passes(f"Asterisk has {len(contacts)} live contacts of the account.")
+        yield say.passes(f"Asterisk has {counted(len(contacts), 'live contact')} of the account.")
     elif found.ok or found.error == "missing":
         yield say.warns("Asterisk has no live contact of the account: nobody is registered as it now.")
     else:

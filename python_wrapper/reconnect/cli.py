@@ -22,6 +22,7 @@ from rich.text import Text
 
 from reconnect import (
     accounts,
+    asking,
     bundle,
     client_report,
     exit_codes,
@@ -45,7 +46,7 @@ from reconnect.exit_codes import ExitCode
 from reconnect.progress import Progress
 from reconnect.redaction import Redaction
 from reconnect.result import Mode, Outcome, Result, State, json_schema, to_json
-from reconnect.runs import Request, Run, Runs, alone, write_bytes
+from reconnect.runs import Request, Run, Runs, write_bytes
 from reconnect.text import one_line
 from reconnect.trackers import open_incident
 from reconnect.trackers.incident import Tracker
@@ -228,16 +229,14 @@ def _carry_out(
     found = inventory.load(source, here)
     servers = found.servers(named, loaded.servers_group)
     progress = Progress(terminal.stderr(), verbose)
-    account = asked.account
+    account, problems = asked.account, reading.Problems()
     if tracker is not None:
         fields = loaded.tracker(asked.incident or "").fields
         said = _said(tracker, fields, enough, progress)
-        problems = dict(said.problems)
+        problems.update(said.problems)
         servers = reading.servers_of(said, servers, fields, found, loaded.servers_group, problems)
         account = reading.account_of(said, account, asked.account_needed, fields, problems)
         reported = reading.combined(said.report, reported, "the client report", problems)
-        if problems:
-            raise _asked_back(tracker, problems, asked.incident or "", loaded)
     if loaded.keep_days is not None:
         retention.remove_old(Runs(loaded.runs_dir), loaded.keep_days)
     request = Request(
@@ -258,6 +257,8 @@ def _carry_out(
         timeout=asked.timeout,
         command=list(context.obj),
     )
+    if problems:
+        raise _asked_back(request, problems, here, loaded, progress)
     here.playbook(request.playbook)
     if asked.watch and reported.internet is not False:
         progress.note(f"Ask the user to reconnect now: the account is watched for up to {asked.watch} s.")
@@ -280,19 +281,32 @@ def _said(tracker: Tracker, fields: Fields, enough: bool, progress: Progress) ->
     return said
 
 
-def _asked_back(tracker: Tracker, problems: reading.Problems, incident: str, loaded: settings.Settings) -> InputError:
+def _asked_back(
+    request: Request, problems: reading.Problems, here: project.Project, loaded: settings.Settings, progress: Progress
+) -> InputError:
     """Asks the incident, once, what is missing or contradictory; the sentence for the terminal."""
-    question = reading.question(problems.values())
+    redaction = Redaction(pages.secrets_of(loaded))
+    question = [redaction.text(problem) for problem in problems.values()]
     told = "the incident was told"
     try:
-        # The same may be asked by several at once.
-        with alone(loaded.state / "questions"):
-            if not tracker.told(question.marker):
-                tracker.comment(question)
+        record = asking.ask(request, question, here, loaded, progress).record
     except ReconnectError as error:
         told = f"it could not be told: {error}"
-    said = " ".join(problems.values()).rstrip(".")
-    return InputError(f"{one_line(incident, 80)} can't be worked on: {said} ({told}).")
+    else:
+        if record.delivery == "pending":
+            why = record.pending.error_message if record.pending else "it has not been tried yet."
+            told = f"it could not be told yet: {why} 'reconnect resume' tries it again"
+        _go_on_with_due(here, loaded, progress)
+    said = " ".join(question).rstrip(".")
+    return InputError(f"{one_line(request.incident or '', 80)} can't be worked on: {said} ({told}).")
+
+
+def _go_on_with_due(here: project.Project, loaded: settings.Settings, progress: Progress) -> None:
+    """What another command could not tell is told by this one, as far as its next attempt is due."""
+    try:
+        resuming.go_on_with_due(here, loaded, progress)
+    except ReconnectError as error:
+        progress.note(str(error))
 
 
 def _without_secrets(
@@ -305,13 +319,15 @@ def _without_secrets(
 
 
 def _tell(ended: Report, as_json: bool) -> None:
-    """Shows how a run ended, and ends with its exit code."""
+    """Shows how a run ended, goes on with what others left to tell, and ends with the run's exit code."""
     if as_json:
         _print_json([to_json(result) for result in ended.results])
         for note in ended.notes:
             terminal.stderr().print(one_line(note, 1000), soft_wrap=True)
     else:
         screen.show(terminal.stdout(), ended.run, ended.results, ended.notes)
+    loaded = settings.load()
+    _go_on_with_due(project.find(loaded), loaded, Progress(terminal.stderr()))
     raise typer.Exit(ended.exit_code)
 
 
@@ -389,7 +405,7 @@ def bundle_of_run(
 
 @app.command()
 def outbox(as_json: Json = False) -> None:
-    """Show the reports that have not reached their incident, and the runs that were interrupted."""
+    """Show the reports and questions that have not reached their incident, and the runs that were interrupted."""
     loaded = settings.load()
     waiting = resuming.waiting(loaded)
     if as_json:
@@ -548,6 +564,9 @@ def _signals_cancel(diagnosis: Diagnosis) -> Iterator[None]:
 def _ended(prefix: str) -> tuple[Run, list[Result]]:
     found = Runs(settings.load().runs_dir).find(prefix)
     results = found.results()
+    if found.record.question:
+        asked = " ".join(found.record.question)
+        raise InputError(f"The run {found.run_id} only asked its incident; nothing was executed: {asked}")
     if not results:
         raise InputError(f"The run {found.run_id} has no result: it is under way, or it was killed.")
     return found, results

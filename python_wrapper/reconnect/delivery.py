@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reconnect import bundle, outcomes, pages, reports
+from reconnect import bundle, outcomes, pages, reading, reports
 from reconnect.redaction import Redaction
 from reconnect.result import Result, to_json
 from reconnect.runs import Run
@@ -33,7 +33,10 @@ Telling = Comment | Change
 
 def tellings(run: Run, results: Sequence[Result], settings: Settings) -> list[Telling]:
     """Everything the incident is told of a run, in this order: the report for the staff, the message for the user, the
-    change that its ending asks for. The same run always gives the same."""
+    change that its ending asks for; or the question, where it can't be worked on. The same run always gives the
+    same."""
+    if run.record.question:
+        return [reading.question(run.record.question)]
     answer = outcomes.answer(results, settings.answers)
     redaction = Redaction(pages.secrets_of(settings))
     tracker = settings.tracker(run.record.request.incident or "")

@@ -107,8 +107,8 @@ class Diagnosis:
                     elif not run.read().begun:
                         self._go_on_with_abandoned(slots)
                     time.sleep(0.05 * max(1.0, slot.number / 2))
-                if not durable.wait_until(lambda: _reported(run), self._settings.report_seconds):
-                    durable.wait_until(lambda: _tried(run), durable.ATTEMPT_SECONDS)
+                if not durable.wait_until(run.told, self._settings.report_seconds):
+                    durable.wait_until(run.tried, durable.ATTEMPT_SECONDS)
                 engine.tidy(runs)
         finally:
             slot.release()
@@ -203,7 +203,7 @@ class Diagnosis:
         run.record = run.read()
         if run.record.delivery == "pending" and not self.cancelled.is_set():
             deadline = time.monotonic() + self._settings.report_seconds
-            while not _reported(run) and time.monotonic() < deadline:
+            while not run.told() and time.monotonic() < deadline:
                 time.sleep(0.2)
         if run.record.finished_at is None:
             return Report(run, [], ExitCode.STOPPED, [f"The run {run.run_id} goes on."])
@@ -295,22 +295,9 @@ def _answering(runs: Runs, request: Request) -> Run | None:
     for run in itertools.islice(runs, 50):
         finished = run.record.finished_at
         alike = all(getattr(run.record.request, name) == getattr(request, name) for name in same)
-        if alike and (finished is None or finished.timestamp() > asked_at):
+        if alike and not run.record.question and (finished is None or finished.timestamp() > asked_at):
             return run
     return None
-
-
-def _reported(run: Run) -> bool:
-    """Whether the report is delivered, or trying again soon would not help."""
-    run.record = run.read()
-    pending = run.record.pending
-    return run.record.delivery != "pending" or (pending is not None and (pending.final or pending.given_up))
-
-
-def _tried(run: Run) -> bool:
-    """Whether the report is delivered, or an attempt has failed."""
-    run.record = run.read()
-    return run.record.delivery != "pending" or run.record.pending is not None
 
 
 def _kept(run: Run, results: Sequence[Result], notes: list[str]) -> bool:

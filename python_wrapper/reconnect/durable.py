@@ -129,8 +129,7 @@ class Engine:
 
     def begin_report(self, run: Run) -> None:
         """Begins the report of a run that never came to it, or whose report was given up."""
-        rounds = run.record.pending.rounds if run.record.pending else 0
-        with SetWorkflowID(report_id(run.run_id) + (f"-{rounds}" if rounds else "")):
+        with SetWorkflowID(_round(run)):
             DBOS.enqueue_workflow(_REPORTS, _report, run.run_id)
 
     def cancel(self, run: Run) -> None:
@@ -141,6 +140,10 @@ class Engine:
         """Whether there is no such workflow: its process was killed between writing it down and beginning it."""
         return DBOS.get_workflow_status(workflow_id) is None
 
+    def report_unknown(self, run: Run) -> bool:
+        """Whether there is no workflow that reports the run."""
+        return self.unknown(_round(run))
+
     def ended(self, workflow_id: str) -> bool:
         """Whether a workflow is not, or no longer, under way."""
         status = DBOS.get_workflow_status(workflow_id)
@@ -148,9 +151,8 @@ class Engine:
 
     def urge(self, run: Run) -> None:
         """Has a report that waits for its next attempt tried now."""
-        rounds = run.record.pending.rounds if run.record.pending else 0
         with contextlib.suppress(Exception):
-            DBOS.send(report_id(run.run_id) + (f"-{rounds}" if rounds else ""), "now", topic="now")
+            DBOS.send(_round(run), "now", topic="now")
 
     def tidy(self, runs: Runs) -> list[str]:
         """Forgets what is done at this place; gives back the runs that aren't."""
@@ -168,6 +170,12 @@ class Engine:
 def report_id(run_id: str) -> str:
     """The id of the workflow that reports a run."""
     return f"{run_id}-report"
+
+
+def _round(run: Run) -> str:
+    """The same, each time that a person has it tried anew."""
+    rounds = run.record.pending.rounds if run.record.pending else 0
+    return report_id(run.run_id) + (f"-{rounds}" if rounds else "")
 
 
 def database_url(settings: Settings) -> str:

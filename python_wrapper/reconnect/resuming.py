@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import psutil
+
 from reconnect.diagnose import Diagnosis
 from reconnect.progress import Progress
 from reconnect.project import Project
 from reconnect.result import now, rfc3339
 from reconnect.runs import Pending, Run, Runs
 from reconnect.settings import Settings
-from reconnect.slots import Slots
+from reconnect.slots import Slot, Slots
 from reconnect.text import one_line
 
 
@@ -28,34 +30,60 @@ def told(run: Run) -> str:
     record, incident = run.record, one_line(run.record.request.incident or "no incident", 120)
     if record.finished_at is None:
         return f"{run.run_id}  {incident}  the run was interrupted; 'reconnect resume' goes on with it"
-    pending = record.pending
+    pending, what = record.pending, "question" if record.question else "report"
     if pending is None:
-        return f"{run.run_id}  {incident}  the report has not been tried yet"
+        return f"{run.run_id}  {incident}  the {what} has not been tried yet"
     times = f"tried {pending.attempts} time{'' if pending.attempts == 1 else 's'} since {rfc3339(pending.since)}"
     if pending.given_up:
-        return f"{run.run_id}  {incident}  GIVEN UP, {times}: {one_line(pending.error_message)}"
+        return f"{run.run_id}  {incident}  GIVEN UP, {what} {times}: {one_line(pending.error_message)}"
     again = f", again at {rfc3339(pending.next_at)}" if pending.next_at else ""
-    return f"{run.run_id}  {incident}  report pending, {times}{again}: {one_line(pending.error_message)}"
+    return f"{run.run_id}  {incident}  {what} pending, {times}{again}: {one_line(pending.error_message)}"
 
 
 def go_on(project: Project, settings: Settings, progress: Progress) -> list[Run]:
     """Goes on with everything that nobody does at the moment, place by place; gives back what is still waiting."""
-    from reconnect import durable
-
-    runs = Runs(settings.runs_dir)
     for slot in Slots(settings.state).left():
         try:
-            with durable.Engine(settings, slot, Diagnosis(project, settings, progress)) as engine:
-                for run_id in slot.work():
-                    if run := runs.get(run_id):
-                        _go_on(engine, run, settings)
-                engine.tidy(runs)
+            _go_on_at(slot, slot.work(), project, settings, progress)
         finally:
             slot.release()
     return waiting(settings)
 
 
-def _go_on(engine: object, run: Run, settings: Settings) -> None:
+def go_on_with_due(project: Project, settings: Settings, progress: Progress) -> None:
+    """Goes on with the reports that earlier commands left and whose next attempt is due. A run that was interrupted is
+    left to `go_on`."""
+    runs, began = Runs(settings.runs_dir), psutil.Process().create_time()
+    for slot in Slots(settings.state).left():
+        try:
+            left = [run for run_id in slot.work() if (run := runs.get(run_id))]
+            due = [run.run_id for run in left if _due(run)]
+            if due and all(run.record.finished_at and run.record.finished_at.timestamp() < began for run in left):
+                progress.note("Going on with reports that are pending …")
+                _go_on_at(slot, due, project, settings, progress)
+        finally:
+            slot.release()
+
+
+def _due(run: Run) -> bool:
+    if run.record.delivery != "pending":
+        return False
+    pending = run.record.pending
+    return pending is None or not (pending.given_up or (pending.next_at and pending.next_at > now()))
+
+
+def _go_on_at(slot: Slot, run_ids: list[str], project: Project, settings: Settings, progress: Progress) -> None:
+    from reconnect import durable
+
+    runs = Runs(settings.runs_dir)
+    with durable.Engine(settings, slot, Diagnosis(project, settings, progress)) as engine:
+        for run_id in run_ids:
+            if run := runs.get(run_id):
+                _go_on(engine, run)
+        engine.tidy(runs)
+
+
+def _go_on(engine: object, run: Run) -> None:
     from reconnect import durable
 
     assert isinstance(engine, durable.Engine)
@@ -70,6 +98,8 @@ def _go_on(engine: object, run: Run, settings: Settings) -> None:
         run.record.pending = Pending(since=now(), rounds=run.record.pending.rounds + 1)
         before = 0
         run.save()
+        engine.begin_report(run)
+    elif engine.report_unknown(run):
         engine.begin_report(run)
     else:
         engine.urge(run)

@@ -16,13 +16,14 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reconnect.errors import InputError, ReconnectError
+from reconnect.exit_codes import ExitCode
 from reconnect.result import Mode, Result, Time, now, to_json
 from reconnect.text import one_line
 
@@ -83,7 +84,8 @@ class Record(BaseModel):
     """A run as run.json tells it. `finished_at` is missing while it is under way or waits for its turn.
 
     `endings` is the outcome of each server, or the state where the run did not succeed. `begun` is how often it was
-    begun: more than once where its process was killed.
+    begun: more than once where its process was killed. `question` is what the incident is asked where it can't be
+    worked on, a sentence each: then nothing is executed, and the question is all there is to tell.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -98,6 +100,7 @@ class Record(BaseModel):
     pending: Pending | None = None
     notes: list[str] = []
     begun: int = 0
+    question: list[str] = []
 
 
 class Run:
@@ -167,6 +170,17 @@ class Run:
         latest = _load(self.folder)
         return latest.record if latest else self.record
 
+    def told(self) -> bool:
+        """Whether the incident knows, or trying again soon would not help; by the record as it is on disk now."""
+        self.record = self.read()
+        pending = self.record.pending
+        return self.record.delivery != "pending" or (pending is not None and (pending.final or pending.given_up))
+
+    def tried(self) -> bool:
+        """Whether the incident knows, or an attempt to tell it has failed; by the record as it is on disk now."""
+        self.record = self.read()
+        return self.record.delivery != "pending" or self.record.pending is not None
+
     def remove_work(self) -> None:
         """Removes what Ansible and ansible-runner left behind: it may name secrets."""
         shutil.rmtree(self.work_dir, ignore_errors=True)
@@ -179,16 +193,25 @@ class Runs:
         self.folder = folder
 
     def create(
-        self, request: Request, client_report: dict[str, Any] | None = None, noted: Callable[[str], None] | None = None
+        self,
+        request: Request,
+        client_report: dict[str, Any] | None = None,
+        noted: Callable[[str], None] | None = None,
+        question: Sequence[str] = (),
     ) -> Run:
         """A new run in a new folder that only this user can enter. Raises ReconnectError when it can't be made.
 
-        `noted` gets its id before there is anything of it: no moment exists at which it is there and nobody's.
+        `noted` gets its id before there is anything of it: no moment exists at which it is there and nobody's. One with
+        a `question` has ended already, and is to be told.
         """
         started_at = now()
         milliseconds = started_at.microsecond // 1000
         run_id = f"{started_at:%Y%m%d-%H%M%S}-{milliseconds:03d}{secrets.token_hex(2)}"
-        run = Run(self.folder / run_id, Record(run_id=run_id, request=request, started_at=started_at))
+        record = Record(run_id=run_id, request=request, started_at=started_at)
+        if question:
+            record.question, record.delivery = list(question), "pending"
+            record.finished_at, record.exit_code = started_at, int(ExitCode.USAGE)
+        run = Run(self.folder / run_id, record)
         try:
             if noted is not None:
                 noted(run_id)

@@ -72,7 +72,8 @@ def show_runs(console: Console, runs: Iterable[Run]) -> None:
         ends = ", ".join(f"{server} {ending}" for server, ending in run.record.endings.items())
         started = rfc3339(run.record.started_at.replace(microsecond=0))
         line = Text.assemble((run.run_id, "bold"), f"  {started}  ", f"{run.record.request.mode:8}  ")
-        console.print(line.append(ends or "under way, or killed"), soft_wrap=True)
+        silent = "asked its incident, executed nothing" if run.record.question else "under way, or killed"
+        console.print(line.append(ends or silent), soft_wrap=True)
 
 
 def _told(

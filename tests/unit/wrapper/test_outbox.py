@@ -127,6 +127,68 @@ def test_it_waits_as_long_as_the_tracker_asks(workplace, desk):
     once(desk)
 
 
+def test_a_later_command_goes_on_with_what_is_due(workplace, desk, wait):
+    desk.instead = Answer(500)
+    workplace.environment["RECONNECT_REPORT_SECONDS"] = "0"
+    assert workplace.diagnose("alpha", "--incident", "rt:7").code == 14
+    desk.instead = None
+    wait(lambda: workplace.diagnose("beta").code == 0 and desk.told, 60)
+    once(desk)
+
+
+@pytest.fixture
+def incomplete(desk) -> list[str]:
+    """A ticket that doesn't say its server; the command that works on it."""
+    desk.routes[f"GET {TICKET}"] = Answer(200, {"id": "7", "Status": "new", "Queue": {"id": "1"}, "CustomFields": []})
+    return ["--incident", "rt:7"]
+
+
+def asked(desk: Desk) -> list[str]:
+    """What the ticket was asked."""
+    return [one["Subject"] for one in desk.told if one["Subject"].startswith("reconnect-question-")]
+
+
+@pytest.mark.parametrize("fault", ["refused", "answer lost"])
+def test_a_question_is_asked_once_whatever_the_tracker_does(workplace, desk, incomplete, fault):
+    comment = desk.routes[f"POST {TICKET}/comment"]
+    if fault == "refused":
+        desk.routes[f"POST {TICKET}/comment"] = Answer(500)
+    else:
+        desk.drop_answers_to = "POST"
+    workplace.environment["RECONNECT_REPORT_SECONDS"] = "0"
+    ended = workplace.diagnose(*incomplete)
+    assert ended.code == 2
+    assert "The server is missing" in ended.stderr
+    assert "could not be told yet" in ended.stderr
+    assert workplace.reconnect("outbox").stdout.count("question") == 1
+    if fault == "refused":
+        assert "could not be told yet" in workplace.diagnose(*incomplete).stderr
+        assert workplace.reconnect("outbox").stdout.count("question") == 1
+    desk.routes[f"POST {TICKET}/comment"], desk.drop_answers_to = comment, None
+    workplace.environment["RECONNECT_REPORT_SECONDS"] = "20"
+    assert workplace.reconnect("resume").code == 0
+    assert len(asked(desk)) == 1
+    ended = workplace.diagnose(*incomplete)
+    assert "the incident was told" in ended.stderr
+    assert len(asked(desk)) == 1
+    assert workplace.reconnect("outbox").stdout == ""
+    # Something else that is missing is another question.
+    ended = workplace.reconnect("fix-account-config", *incomplete, "--inventory", str(workplace.inventory))
+    assert ended.code == 2
+    assert len(set(asked(desk))) == len(asked(desk)) == 2
+
+
+def test_a_question_that_is_given_up_is_shown_loudly(workplace, desk, incomplete):
+    workplace.environment |= {"RECONNECT_REPORT_LIMIT_SECONDS": "0.5", "RECONNECT_REPORT_SECONDS": "20"}
+    comment = desk.routes[f"POST {TICKET}/comment"]
+    desk.routes[f"POST {TICKET}/comment"] = Answer(500)
+    assert workplace.diagnose(*incomplete).code == 2
+    assert "GIVEN UP, question tried" in workplace.reconnect("outbox").stdout
+    desk.routes[f"POST {TICKET}/comment"] = comment
+    assert workplace.reconnect("resume").code == 0
+    assert len(asked(desk)) == 1
+
+
 def test_what_is_given_up_is_shown_loudly_and_can_be_tried_anew(workplace, desk):
     workplace.environment["RECONNECT_REPORT_LIMIT_SECONDS"] = "0.5"
     desk.instead = Answer(500)

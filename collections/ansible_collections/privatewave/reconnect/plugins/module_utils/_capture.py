@@ -4,7 +4,8 @@
 
 The kernel hands over what passes a filter (packet(7), Linux "Socket Filtering"); it is written in libpcap's file format
 with the link type RAW. Passwords and keys never leave the server: what clear SIP says of them is overwritten in place,
-so that lengths stay and only a checksum no longer fits. What TLS carries stays encrypted.
+so that lengths stay and only a checksum no longer fits. They are looked for in what each side of a connection said, put
+together in the order of its sequence numbers, however it was cut into segments. What TLS carries stays encrypted.
 
 Standard library only, Python 3.8 and later: it runs on the server.
 """
@@ -35,6 +36,7 @@ _LONGEST = 0xFFFF
 _LOAD_BYTE, _LOAD_HALF, _LOAD_HALF_BEHIND, _LOAD_LENGTH = 0x30, 0x28, 0x48, 0xB1
 _SHIFT_RIGHT, _EQUAL, _ANY_BIT, _JUMP, _RETURN = 0x74, 0x15, 0x45, 0x05, 0x06
 _TCP, _UDP = 6, 17
+_SYN = 0x02
 
 _SECRETS = (
     # What answers a challenge, or asks for it (RFC 3261, 25.1), and the keys of media (RFC 4568).
@@ -43,21 +45,26 @@ _SECRETS = (
     re.compile(rb"\bAuthorization:\s*(?!Digest)[A-Za-z]+\s+([^\r\n]{1,512})", re.IGNORECASE),
     re.compile(rb'\b(?:passw(?:or)?d|pwd|secret)\s*[=:]\s*"?([^\s;&"]{1,128})', re.IGNORECASE),
 )
-#: The end of a digest whose beginning was in the segment before.
-_REST = re.compile(rb'([0-9A-Za-z+/=._-]{1,512})"')
-#: What people write to each other (RFC 3428).
-_MESSAGE = re.compile(rb"MESSAGE [^\r\n]{1,512} SIP/2\.0\r\n.*?\r\n\r\n(.+)", re.DOTALL)
+#: What people write to each other (RFC 3428), and how long it says that is.
+_MESSAGE = re.compile(rb"MESSAGE [^\r\n]{1,512} SIP/2\.0\r\n")
+_LENGTH = re.compile(rb"^(?:Content-Length|l)[ \t]*:[ \t]*([0-9]{1,7})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+#: How a message begins: after a hole nobody knows what the bytes before it belong to.
+_BEGINNING = re.compile(rb"(?:\A[ \r\n]*|\n)(?:[A-Z]{3,20} [^\r\n]{1,512} SIP/2\.0\r\n|SIP/2\.0 [1-6][0-9]{2}\b)")
+#: How a record of TLS begins (RFC 8446, 5.1); it is encrypted, or says nothing secret.
+_TLS = re.compile(rb"[\x14-\x18]\x03[\x00-\x04]")
 _NUMBER = re.compile(rb"\+([0-9]{4,13})(?=[0-9]{2}(?![0-9]))")
 
 
 def capture(ports, seconds, limit=MAX_BYTES, numbers=False):
     """Packets over TCP and UDP from and to ``ports`` for ``seconds``, as ``{packets, bytes, cut, pcap}``.
 
+    They are kept in memory, at most ``limit`` bytes, and freed of secrets together.
+
     ``pcap`` is the file in base64, at most ``limit`` bytes of it, ``cut`` whether there was more; ``numbers``
     overwrites telephone numbers but for their last two digits. Raises OSError where this user may not look at packets.
     """
     content = bytearray(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, _LONGEST, LINKTYPE_RAW))
-    packets, cut = 0, False
+    times, packets, size, cut = [], [], len(content), False
     deadline = time.monotonic() + min(seconds, MAX_SECONDS)
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERY_PROTOCOL)) as wire:
         _attach(wire, program(ports))
@@ -74,12 +81,15 @@ def capture(ports, seconds, limit=MAX_BYTES, numbers=False):
             if interface == "lo" and kind == _OUTGOING:
                 # There every packet is seen twice.
                 continue
-            if len(content) + 16 + len(packet) > limit:
+            size += 16 + len(packet)
+            if size > limit:
                 cut = True
                 break
-            content += record(time.time(), without_secrets(packet, numbers))
-            packets += 1
-    return {"packets": packets, "bytes": len(content), "cut": cut, "pcap": base64.b64encode(content).decode()}
+            times.append(time.time())
+            packets.append(packet)
+    for at, packet in zip(times, without_secrets(packets, numbers)):
+        content += record(at, packet)
+    return {"packets": len(packets), "bytes": len(content), "cut": cut, "pcap": base64.b64encode(content).decode()}
 
 
 def answer(ports, seconds, limit, numbers):
@@ -96,37 +106,109 @@ def record(at, packet):
     return struct.pack("<IIII", int(at), int(at % 1 * 1e6), len(packet), len(packet)) + packet
 
 
-def without_secrets(packet, numbers=False):
-    """An IP packet with every secret and every text between people overwritten by as many ``x``."""
-    start = _payload(packet)
-    payload = bytes(packet[start:])
-    rest = _REST.match(payload)
-    if rest:
-        payload = _covered(rest) + payload[rest.end() :]
+def without_secrets(packets, numbers=False):
+    """IP packets with every secret and every text between people overwritten by as many ``x``; their padding is off."""
+    told = [bytearray(_unpadded(packet)) for packet in packets]
+    sides = {}
+    for packet in told:
+        protocol, start, payload = _layers(packet)
+        if protocol == _TCP and len(packet) >= start + 20:
+            # What one side of a connection said: a place in its order, and the packet that it is written back to.
+            sequence = int.from_bytes(packet[start + 4 : start + 8], "big")
+            opens = bool(packet[start + 13] & _SYN)
+            addresses = bytes(packet[12:20] if packet[0] >> 4 == 4 else packet[8:40])
+            side = sides.setdefault((addresses, bytes(packet[start : start + 4])), [])
+            if not side or (opens and side[-1][0] != sequence):
+                side.append((sequence, []))
+            if payload < len(packet):
+                first, segments = side[-1]
+                # Sequence numbers go round; nothing of a minute is further apart than half of them.
+                place = (sequence + opens - first + 0x80000000) % 0x100000000 - 0x80000000
+                segments.append((place, packet, payload))
+        else:
+            packet[payload:] = _covered(bytes(packet[payload:]), numbers)
+    for side in sides.values():
+        for _first, segments in side:
+            _cover(segments, numbers)
+    return [bytes(packet) for packet in told]
+
+
+def _cover(segments, numbers):
+    """Free what one side of a connection said of secrets, in its packets."""
+    runs, stream, begins = [], bytearray(), 0
+    # The sort is stable: of two segments for the same place the first one counts.
+    for place, packet, payload in sorted(segments, key=lambda segment: segment[0]):
+        said = bytes(packet[payload:])
+        if not runs or place > begins + len(stream):
+            stream, begins = bytearray(), place
+            runs.append((begins, stream, []))
+        known = stream[place - begins : place - begins + len(said)]
+        if known != said[: len(known)]:
+            # It says something else than was said there: nobody knows which of them was heard.
+            packet[payload:] = b"x" * len(said)
+        else:
+            runs[-1][2].append((place, packet, payload))
+        stream += said[len(known) :]
+    for begins, stream, parts in runs:
+        said = bytes(stream)
+        hidden = 0
+        if not _TLS.match(said):
+            beginning = _BEGINNING.search(said)
+            hidden = beginning.start() if beginning else len(said)
+        covered = b"x" * hidden + _covered(said[hidden:], numbers, stream=True)
+        for place, packet, payload in parts:
+            packet[payload:] = covered[place - begins : place - begins + len(packet) - payload]
+
+
+def _covered(said, numbers, stream=False):
+    """What was said, its secrets and the texts between people overwritten."""
     for pattern in _SECRETS:
-        payload = pattern.sub(_covered, payload)
-    payload = _MESSAGE.sub(_covered, payload)
-    if numbers:
-        payload = _NUMBER.sub(_covered, payload)
-    return bytes(packet[:start]) + payload
+        said = pattern.sub(_overwritten, said)
+    said = _without_texts(said, stream)
+    return _NUMBER.sub(_overwritten, said) if numbers else said
 
 
-def _covered(match):
+def _overwritten(match):
     """What matched, its group overwritten."""
     begin, end = (place - match.start() for place in match.span(1))
     return match.group(0)[:begin] + b"x" * (end - begin) + match.group(0)[end:]
 
 
-def _payload(packet):
-    """Where the payload of TCP or UDP begins."""
+def _without_texts(said, stream):
+    """The bodies of messages overwritten; in a ``stream`` one ends where it says, else with the datagram."""
+    covered, done = bytearray(said), 0
+    while True:
+        message = _MESSAGE.search(said, done)
+        blank = said.find(b"\r\n\r\n", message.end() - 2) if message else -1
+        if blank < 0:
+            return bytes(covered)
+        begin, end = blank + 4, len(said)
+        lengths = [int(length) for length in _LENGTH.findall(said, message.end(), blank)]
+        if stream and lengths:
+            end = min(begin + max(lengths), end)
+        covered[begin:end] = b"x" * (end - begin)
+        done = end
+
+
+def _unpadded(packet):
+    """The packet without what a network card adds to short ones."""
+    head = packet[:6].ljust(6, b"\0")
+    after = 0 if head[0] >> 4 == 4 else 40
+    said = int.from_bytes(head[2:4] if after == 0 else head[4:6], "big")
+    # Packets that the kernel has put together are too long for that, and say nothing.
+    return packet[: after + said] if said else packet
+
+
+def _layers(packet):
+    """The protocol, where its header begins, and where its payload does."""
     head = packet[:20].ljust(20, b"\0")
     if head[0] >> 4 == 4:
         protocol, start = head[9], (head[0] & 0x0F) * 4
     else:
         protocol, start = head[6], 40
     if protocol == _TCP and len(packet) > start + 12:
-        return start + (packet[start + 12] >> 4) * 4
-    return start + 8
+        return protocol, start, start + (packet[start + 12] >> 4) * 4
+    return protocol, start, start + 8
 
 
 def program(ports):

@@ -11,14 +11,18 @@ from reconnect.result import Result
 from reconnect.runs import Run
 from reconnect.settings import Settings
 
+#: So many servers have their evidence on the page, if it is not too long.
+_FEW = 60
+
 
 def page_of(run: Run, results: Sequence[Result], settings: Settings) -> str:
     """The page of `run`; nothing of what `settings` keeps secret is on it."""
     # Only who wants a page pays for the template engine.
     from reconnect.html import page
 
-    # The evidence of many servers would not fit onto a page.
-    evidence = {result.server: run.evidence(result.server) for result in results} if len(results) == 1 else {}
+    # The evidence of more servers would not fit onto a page.
+    few = results if len(results) <= _FEW else ()
+    evidence = {result.server: run.evidence(result.server) for result in few}
     return page(run.record, results, evidence, secrets_of(settings), settings.mask_numbers)
 
 

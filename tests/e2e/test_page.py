@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def pages(tmp_path_factory) -> dict[int, Path]:
 
 
 def written(path: Path, number: int) -> Path:
-    kept = sorted((ROOT / "tests" / "evidence").glob("*.json.gz"))
+    kept = [path for path in sorted((ROOT / "tests" / "evidence").glob("*.json.gz")) if "healthy" not in path.name]
     documents = {f"pbx{n:02}": json.loads(gzip.decompress(kept[n % len(kept)].read_bytes())) for n in range(number)}
     results = [
         Result.model_validate(
@@ -58,7 +59,7 @@ def written(path: Path, number: int) -> Path:
     asked = {"named": ["servers"], "servers": list(documents), "inventory": "i", "timeout": 300, "command": ["x"]}
     request = Request(playbook=RUN["playbook"], mode="diagnose", **asked)
     record = Record(run_id=RUN["run_id"], request=request, started_at=BEGAN)
-    path.write_text(page(record, results, documents if number == 1 else {}), encoding="utf-8")
+    path.write_text(page(record, results, documents), encoding="utf-8")
     assert path.stat().st_size < MAX_BYTES
     return path
 
@@ -133,3 +134,24 @@ def test_a_group_leads_to_each_server(here, pages):
     assert here.run("return document.querySelectorAll('.overview tbody tr').length") == 50
     here.click(".overview tbody a")
     assert here.run("return document.querySelector('.server details').open") is True
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_server_of_a_group_has_its_details(here, pages, tmp_path, width):
+    here.screen(width)
+    here.go(pages[50].as_uri())
+    assert "leaves out" not in here.text.replace("leaves out the longer parts of the evidence", "")
+    here.run("for (const one of document.querySelectorAll('.server > details')) one.open = true")
+    deadline = time.monotonic() + 30
+    while here.run("return document.querySelectorAll('[data-part]').length"):
+        assert time.monotonic() < deadline
+    for what in ("svg.way.lying", ".list > li[data-status=pass]", ".timeline", "pre", ".command button"):
+        assert here.run(f"return document.querySelectorAll('article:has({what})').length") == 50, what
+    assert here.run("return document.documentElement.scrollWidth") <= width
+    assert here.run("return performance.getEntriesByType('resource').length") == 0
+    # A picture can't be as high as all of it.
+    here.run("for (const one of document.querySelectorAll('.server:not(:has(#s2)) > details')) one.open = false")
+    here.picture(tmp_path / "page.png")
+    # What is unfolded is alive.
+    here.type("#s2 input[type=search]", "dns")
+    assert " of " in here.run("return document.querySelector('#s2 .hits').textContent")

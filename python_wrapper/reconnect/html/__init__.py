@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -18,7 +19,7 @@ import jinja2
 from markupsafe import Markup
 
 from reconnect.changes import changes
-from reconnect.html.view import Detail, cut, page_view
+from reconnect.html.view import Detail, PageView, cut, evidence_texts, page_view
 from reconnect.redaction import Redaction
 from reconnect.result import Result, to_json
 from reconnect.runs import Record
@@ -28,13 +29,15 @@ from reconnect.way import WORDS
 #: A page is never larger than this, in bytes: mail and ticket systems take it, and a phone opens it.
 MAX_BYTES = 490_000
 
-_BARE = Detail(evidence=False, standing=False, passes=False, well=False)
+_BARE = Detail(packed=True, evidence=False, standing=False, passes=False, well=False)
 _FIRST_ONLY = "the evidence, what passed, and the details of all servers but the first"
-#: What is left out of a page that would be too large, step by step.
+#: What is left out of a page that would be too large, step by step; before anything is, it is packed.
 _DETAILS = (
     Detail(),
-    Detail(evidence=False, left_out="the evidence"),
-    Detail(evidence=False, standing=False, passes=False, left_out="the evidence and what passed"),
+    Detail(packed=True),
+    Detail(packed=True, characters=4_000, left_out="the longer parts of the evidence"),
+    Detail(packed=True, evidence=False, left_out="the evidence"),
+    Detail(packed=True, evidence=False, passes=False, left_out="the evidence and what passed"),
     replace(_BARE, findings=40, left_out="the evidence, what passed, and the details of the servers that are well"),
     replace(
         _BARE,
@@ -49,6 +52,9 @@ _DETAILS = (
     replace(_BARE, findings=8, servers=5, rows=60, left_out=_FIRST_ONLY),
 )
 _TEXT_CHARACTERS = 4_000
+#: So many servers may fit onto a page as they are.
+_PLAIN = 4
+_PACKED = '<script type="text/plain" id="packed"></script>'
 
 
 def page(
@@ -64,13 +70,33 @@ def page(
     redaction = Redaction([*known, *(str(Markup.escape(secret)) for secret in known)], numbers)
     clean = [Result.model_validate(redaction.document(to_json(result))) for result in results]
     remedies = {result.server: [changes(remedy, redaction) for remedy in result.remedies] for result in results}
+    measured = {server: evidence_texts(document, redaction) for server, document in (evidence or {}).items()}
     text = ""
-    for detail in _DETAILS:
-        view = page_view(record, clean, remedies, evidence or {}, detail, redaction)
-        text = redaction.known(_environment().get_template("page.html.j2").render(page=view))
+    # Many servers never fit unpacked.
+    for detail in _DETAILS[len(clean) > _PLAIN :]:
+        if detail.packed and len(clean) == 1:
+            detail = replace(detail, packed=False)
+        view = page_view(record, clean, remedies, measured, detail)
+        text = redaction.known(_environment().get_template("page.html.j2").render(page=view, packed=detail.packed))
+        if detail.packed:
+            # No text of anybody else has a tag in it.
+            text = text.replace(_PACKED, _PACKED.replace("><", f">{_packed(view, redaction)}<"))
         if len(text.encode()) <= MAX_BYTES:
             break
     return text
+
+
+def _packed(view: PageView, redaction: Redaction) -> str:
+    """The servers' parts of the page with every line said once: the lines, then for each part how far it is from one of
+    its lines to the next; no text has the character that stands between them (zlib, base64)."""
+    part = _environment().get_template("part.html.j2")
+    lines: dict[str, int] = {}
+    ways = []
+    for one in view.servers:
+        numbers = [lines.setdefault(line, len(lines)) for line in redaction.known(part.render(one=one)).split("\n")]
+        ways.append(" ".join(str(to - start) for start, to in zip([0, *numbers], numbers, strict=False)))
+    content = "\0".join(["\n".join(lines), *ways])
+    return base64.b64encode(zlib.compress(content.encode(), 9)).decode()
 
 
 @functools.cache

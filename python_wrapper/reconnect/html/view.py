@@ -17,7 +17,6 @@ from reconnect.text import one_line
 from reconnect.way import Condition, Station, condition_of, way, worst
 
 _ORDER: tuple[Condition, ...] = ("broken", "affected", "mended", "warned", "unknown", "fine", "unseen")
-_EVIDENCE_CHARACTERS = 60_000
 _STRING_CHARACTERS = 2_000
 
 
@@ -25,7 +24,9 @@ _STRING_CHARACTERS = 2_000
 class Detail:
     """How much a page tells; a page that would be too large is made again with less."""
 
+    packed: bool = False
     evidence: bool = True
+    characters: int = 60_000
     passes: bool = True
     standing: bool = True
     well: bool = True
@@ -134,12 +135,11 @@ def page_view(
     record: Record,
     results: Sequence[Result],
     changed: Mapping[str, Sequence[list[tuple[Sign, str]]]],
-    evidence: Mapping[str, Mapping[str, Any]],
+    evidence: Mapping[str, list[tuple[str, str]]],
     detail: Detail,
-    redaction: Redaction,
 ) -> PageView:
-    """Everything the page says of a run. `results` are free of secrets already; `changed` has the lines of what each
-    remedy changed, by server."""
+    """Everything the page says of a run. `results` are free of secrets already; by server, `changed` has the lines of
+    what each remedy changed, `evidence` what `evidence_texts` makes of it."""
     ways = {result.server: way(result) for result in results}
     worst_first = sorted(results, key=lambda result: (story.headline(result)[0] == "good", _order(result)))
     chosen = [result for result in worst_first if detail.well or story.headline(result)[0] != "good"][: detail.servers]
@@ -151,7 +151,7 @@ def page_view(
             ways[result.server],
             numbers[result.server],
             changed[result.server],
-            _evidence(evidence.get(result.server, {}), redaction) if detail.evidence else [],
+            _evidence(evidence.get(result.server, []), detail),
             detail,
         )
         for result in chosen
@@ -277,13 +277,18 @@ def _steps(result: Result) -> list[StepView]:
     return views
 
 
-def _evidence(document: Mapping[str, Any], redaction: Redaction) -> list[tuple[str, str]]:
-    """The parts of the evidence as indented JSON, each cut to a bearable length."""
+def _evidence(texts: list[tuple[str, str]], detail: Detail) -> list[tuple[str, str]]:
+    """As much of the evidence as the page tells."""
+    return [(name, cut(text, detail.characters)) for name, text in texts] if detail.evidence else []
+
+
+def evidence_texts(document: Mapping[str, Any], redaction: Redaction) -> list[tuple[str, str]]:
+    """The parts of the evidence as indented JSON, free of secrets."""
     parts = []
     for name, part in document.items():
         if isinstance(part, dict | list) and part:
             text = json.dumps(_shortened(redaction.document(part)), indent=1, ensure_ascii=False, default=str)
-            parts.append((one_line(name, 40), cut(text, _EVIDENCE_CHARACTERS)))
+            parts.append((one_line(name, 40), text))
     return parts
 
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
+import random
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -266,7 +269,52 @@ def test_a_group_has_an_overview_and_stays_small(number):
     assert f"{number} of {number} servers need somebody" in parsed.text
     assert "fault found" in parsed.text
     assert any(table.get("class") == "overview" for table in parsed.all("table"))
-    assert ("leaves out" in parsed.text) == (number > 2)
+    assert ("leaves out" in parsed.text) == (number > 50)
+    if number == 50:
+        assert [part.count("<li data-status=") for part in unpacked(text)] == [60] * 50
+
+
+def unpacked(text: str) -> list[str]:
+    """The parts of a packed page, as its script unfolds them."""
+    [packed] = re.findall(r'<script type="text/plain" id="packed">(.*?)</script>', text, re.DOTALL)
+    said, *ways = zlib.decompress(base64.b64decode(packed)).decode().split("\0")
+    lines = said.split("\n")
+    return ["\n".join(lines[at] for at in itertools.accumulate(map(int, way.split()))) for way in ways]
+
+
+def test_a_large_page_says_everything_and_no_secret():
+    results = [
+        result(f"pbx{n}", error_message=HOSTILE, findings=[finding("dns.a", "fail", summary=f"{HOSTILE} {CANARY} {n}")])
+        for n in range(50)
+    ]
+    evidence = {
+        one.server: {"host": {"password": "old-secret-1", "log": f"{n} {CANARY}"}} for n, one in enumerate(results)
+    }
+    text, _ = shown(*results, evidence=evidence, secrets=[CANARY])
+    parts = unpacked(text)
+    assert len(parts) == 50
+    for n, part in enumerate(parts):
+        parsed = Page(part)
+        assert not parsed.all("script")
+        assert not parsed.all("img")
+        assert "{{ 7*7 }}" in parsed.text
+        assert json.loads(parsed.contents["pre"][0])["log"] == f"{n} •••"
+        assert f"••• {n}" in parsed.text
+    assert "leaves out" not in text
+    whole = text + "".join(parts)
+    assert CANARY not in whole
+    assert "old-secret-1" not in whole
+    assert text == shown(*results, evidence=evidence, secrets=[CANARY])[0]
+
+
+def test_only_evidence_that_is_too_long_is_left_out():
+    random_lines = [[f"{random.Random(n * 1000 + m).getrandbits(256):x}" for m in range(900)] for n in range(50)]
+    results = [result(f"pbx{n}") for n in range(50)]
+    evidence = {f"pbx{n}": {"host": {"log": lines}, "settings": {"n": n}} for n, lines in enumerate(random_lines)}
+    text, parsed = shown(*results, evidence=evidence)
+    assert len(text.encode()) < MAX_BYTES
+    assert "leaves out the longer parts of the evidence." in parsed.text
+    assert all("sip.options" in part and "[cut: " in part for part in unpacked(text))
 
 
 def test_those_who_need_somebody_come_first():

@@ -1,11 +1,12 @@
 "use strict";
-// What a page can do beyond its HTML: search, copy, open what is linked to, print what is folded away.
+// What a page can do beyond its HTML: search, copy, open what is linked to, print what is folded away, unfold the parts
+// of a large page.
 const opened = (node) => {
   for (let one = node; one; one = one.parentElement) if (one.tagName === "DETAILS") one.open = true;
 };
-for (const box of document.querySelectorAll(".findings")) {
+const searched = (box) => {
   const field = box.querySelector("input[type=search]");
-  if (!field) continue;
+  if (!field) return;
   const rows = [...box.querySelectorAll(".list > li")].map((row) => [row, row.textContent.toLowerCase()]);
   const hits = box.querySelector(".hits");
   const told = () => {
@@ -17,15 +18,44 @@ for (const box of document.querySelectorAll(".findings")) {
   field.parentElement.hidden = false;
   field.addEventListener("input", told);
   box.addEventListener("change", told);
-}
-for (const line of document.querySelectorAll(".command")) {
+};
+const copied = (line) => {
   const button = line.querySelector("button");
-  if (!navigator.clipboard) continue;
+  if (!navigator.clipboard) return;
   button.hidden = false;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(line.querySelector("code").textContent);
     button.firstChild.textContent = "Copied";
   });
+};
+const alive = (root) => {
+  for (const box of root.querySelectorAll(".findings")) searched(box);
+  for (const line of root.querySelectorAll(".command")) copied(line);
+};
+alive(document);
+const packed = document.getElementById("packed");
+let parts;
+const unpacked = async () => {
+  const bytes = Uint8Array.from(atob(packed.textContent.trim()), (one) => one.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const [said, ...ways] = (await new Response(stream).text()).split("\0");
+  const lines = said.split("\n");
+  return ways.map((way) => {
+    let at = 0;
+    return way.split(" ").map((step) => lines[(at += Number(step))]).join("\n");
+  });
+};
+const unfold = async (box) => {
+  parts ||= unpacked();
+  const part = (await parts)[box.dataset.part - 1];
+  delete box.dataset.part;
+  box.innerHTML = part;
+  alive(box);
+};
+for (const box of packed && window.DecompressionStream ? document.querySelectorAll("[data-part]") : []) {
+  const folded = box.closest("details");
+  if (folded.open) unfold(box);
+  else folded.addEventListener("toggle", () => unfold(box), { once: true });
 }
 const follow = () => {
   const target = location.hash && document.getElementById(location.hash.slice(1));

@@ -142,6 +142,7 @@ class CallbackModule(CallbackBase):
         self._playbook = ""
         self._servers = {}
         self._begun = {}
+        self._waits = {}
 
     # What Ansible tells
 
@@ -167,6 +168,14 @@ class CallbackModule(CallbackBase):
         server.unreachable = one_line(result.result.get("msg") or "The server could not be reached.")
         self._step(result, "unreachable")
         self._keep(server)
+
+    def v2_runner_retry(self, result):
+        # Only a server that another run mends is waited for; told once for each that holds it.
+        said = one_line(result.result.get("msg") or "")
+        if result.result.get("refused") and self._waits.get(result.host.get_name()) != said:
+            self._waits[result.host.get_name()] = said
+            name = one_line(result.host.get_name(), 80)
+            self._display.display(f"{name} ➜ {step_name(result)}: waiting\n    {said}", color=C.COLOR_WARN)
 
     def v2_playbook_on_no_hosts_matched(self):
         self._display.display("No server of the inventory matches.", color=C.COLOR_ERROR)

@@ -257,6 +257,8 @@ class Diagnosis:
             hosts=request.servers,
             variables={
                 "reconnect_run_id": run.run_id,
+                "reconnect_interrupted": run.record.begun > 1,
+                "reconnect_lease_wait": self._settings.lease_seconds,
                 "reconnect_apply": request.mode == "apply",
                 "reconnect_approvals": request.approvals,
                 "reconnect_account": request.account or "",

@@ -36,6 +36,7 @@ _STEP_STATES = {
     "runner_on_ok": "ok",
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
+    "runner_retry": "waiting",
 }
 _ERROR_LINE = re.compile(r"^(?:\[ERROR\]:|ERROR!)\s*(.+)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -233,8 +234,8 @@ class _Seen:
             self.started = True
         if name in _STEP_STATES and "host" in data:
             state = "ignored" if name == "runner_on_failed" and data.get("ignore_errors") else _STEP_STATES[name]
-            # The callback is silent about what only decides which tasks come next, or notes something down.
-            if state == "ok" and not event.get("stdout"):
+            # The callback is silent about what only decides what comes next, notes something down, or still waits.
+            if state in {"ok", "waiting"} and not event.get("stdout"):
                 return False
             self._watch.step(StepEnd(data["host"], data.get("task", ""), state, data.get("duration")))
         return False

@@ -12,6 +12,7 @@ STATE_STYLES = {
     "ok": "green",
     "failed": "red",
     "unreachable": "red",
+    "waiting": "yellow",
     "ignored": "yellow",
     "timed_out": "red",
     "cancelled": "yellow",

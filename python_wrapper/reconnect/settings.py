@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     """How long ansible-playbook may take to end on SIGTERM before its processes are killed."""
     cleanup_seconds: float = Field(default=30, gt=0, le=300)
     """How long the clean-up on the servers may take after a run was stopped."""
+    lease_seconds: int = Field(default=120, ge=0, le=3600)
+    """How long a run waits for another one that mends the same server, from another machine maybe, before it ends as
+    refused."""
 
     mask_numbers: bool = False
     """Whether telephone numbers are masked in pages and bundles."""

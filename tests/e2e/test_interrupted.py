@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+from reconnect.runs import Request, Runs
+from reconnect.slots import Slots
 from trials.phone import follows_the_message
 from trials.tools import INVENTORY, RECONNECT, ROOT
+
+from .test_guardrails import lease
 
 ACCOUNT = "1005"
 #: The last row of a new account takes this long in seconds to be written, less than the module's limit for a statement.
@@ -192,6 +196,69 @@ def test_the_network_is_gone(lab, reconnect, asked, writing, mending, words, ser
     assert first["run_id"] in refused.result["verdict"]["next_step"]
     lab.run(server, "python3", "-c", TTL_LATER)
     ends_well(asked, server, reconnect(*words, json_output=False))
+
+
+@pytest.fixture
+def left(server, tmp_path) -> str:
+    """A run that had begun to restart the database when it was killed, its lease still there; its id."""
+    request = Request(
+        playbook="diagnose-server.yml",
+        mode="apply",
+        named=[server],
+        servers=[server],
+        inventory=str(ROOT / INVENTORY),
+        timeout=200,
+        command=["diagnose-server", server, "--apply"],
+    )
+    state = tmp_path / "reconnect"
+    slot = Slots(state).empty()
+    run = Runs(state / "runs").create(request, None, lambda run_id: slot.keep([run_id]))
+    run.record.begun = 1
+    run.save()
+    slot.release()
+    lease(server, action="acquire", run_id=run.run_id)
+    lease(server, action="begin", run_id=run.run_id, remedy="restart_database", cause="database_stopped")
+    return run.run_id
+
+
+SLOW_START = "/run/systemd/system/mariadb.service.d/slow.conf"
+
+
+@servers
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_restart_that_took_effect_before_the_kill_is_told_as_mended(lab, reconnect, broken, server, slow, request):
+    with broken(server, "database_stopped"):
+        left = request.getfixturevalue("left")
+        try:
+            if slow:
+                # It is still starting when the run comes back to it.
+                lines = "[Service]\\nExecStartPre=/bin/sleep 12\\n"
+                lab.run(server, "sh", "-c", f"mkdir -p {SLOW_START[:-10]} && printf '{lines}' > {SLOW_START}")
+                lab.run(server, "systemctl", "daemon-reload")
+            lab.run(server, "systemctl", "start", *(["--no-block"] if slow else []), "mariadb")
+            assert reconnect("resume", json_output=False).code == 0
+        finally:
+            lab.run(server, "rm", "-f", SLOW_START)
+            lab.run(server, "systemctl", "daemon-reload")
+        result = reconnect("show", left).result
+        assert result["verdict"]["outcome"] == "fixed_service", result["error_message"]
+        (remedy,) = result["remedies"]
+        assert "mariadb.service was started at " in remedy["reason"]
+        assert lease(server)["lease"] is None
+
+
+@servers
+def test_a_restart_that_did_nothing_before_the_kill_goes_to_third_level(lab, reconnect, broken, server, request):
+    with broken(server, "database_stopped"):
+        left = request.getfixturevalue("left")
+        assert reconnect("resume", json_output=False).code == 0
+        result = reconnect("show", left).result
+        assert (result["state"], result["verdict"]["outcome"]) == ("succeeded", "escalate_third_level")
+        assert "it is not done twice" in result["verdict"]["next_step"]
+        assert (
+            lab.run(server, "systemctl", "show", "--property=ActiveState", "--value", "mariadb").strip() == "inactive"
+        )
+        assert [entry["state"] for entry in lease(server)["journal"]] == ["failed"]
 
 
 @contextlib.contextmanager

@@ -134,6 +134,28 @@ def test_refused_remedy_is_a_refused_run(play):
     assert "a: refused" in printed
 
 
+WAITING = """
+from ansible.plugins.action import ActionBase
+class ActionModule(ActionBase):
+    tries = 0
+    def run(self, tmp=None, task_vars=None):
+        ActionModule.tries += 1
+        if ActionModule.tries < 4 and self._task.args:
+            return {"failed": True, "refused": True, "msg": "Mended by the run another\x1b."}
+        return {"changed": False}
+"""
+
+
+def test_who_is_waited_for_is_told_once(play, tmp_path):
+    (tmp_path / "action_plugins" / "lease.py").write_text(WAITING)
+    until = {"register": "got", "until": "got is not failed", "retries": 5, "delay": 0}
+    lease = {"name": "Take the lease", "lease": {"run": 1}, **until}
+    printed, _unused = play(gather(EVIDENCE), lease, options=["-l", "a"])
+    assert printed.count("a ➜ Take the lease: waiting\n    Mended by the run another .") == 1
+    assert printed.count("waiting") == 1
+    assert "a ➜ Take the lease: ok" in printed
+
+
 def test_server_without_evidence_is_unreachable(play):
     dead = {**EVIDENCE, "server": {"ok": False, "error": "timed_out", "message": "No answer within 3 s."}}
     _unused, documents = play(gather(dead))

@@ -38,9 +38,21 @@ def _triage(report: Mapping[str, Any] | None, attempts: Sequence[Mapping[str, An
     return judge.triage(plain(report or {}), plain(attempts)) or {}
 
 
+def _take_up(
+    judgement: Mapping[str, Any],
+    evidence: Mapping[str, Any],
+    journal: Sequence[Mapping[str, Any]],
+    run_id: str,
+    level: str = "second",
+    remedies: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    seen = judge.Evidence(plain(evidence))
+    return judge.take_up(plain(judgement), plain(journal), str(run_id), seen, level, plain(remedies))
+
+
 class FilterModule:
-    """The filters `judge`, `conclude` and `triage`."""
+    """The filters `judge`, `conclude`, `take_up` and `triage`."""
 
     def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
         """The filters by name."""
-        return {"judge": _judge, "conclude": _conclude, "triage": _triage}
+        return {"judge": _judge, "conclude": _conclude, "take_up": _take_up, "triage": _triage}

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from . import rules
 from .catalogue import Cause, catalogue
-from .evidence import EvidenceError
+from .evidence import Evidence, EvidenceError
 from .first_level import triage
+from .interrupted import take_up
 from .verdict import conclude, judge
 
-__all__ = ["Cause", "EvidenceError", "catalogue", "conclude", "judge", "rules", "triage"]
+__all__ = ["Cause", "Evidence", "EvidenceError", "catalogue", "conclude", "judge", "rules", "take_up", "triage"]

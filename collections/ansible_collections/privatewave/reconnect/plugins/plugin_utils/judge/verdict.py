@@ -118,6 +118,7 @@ def _conclude(
             verdict = _refused(verdict, refused)
         return {"verdict": verdict, "findings": findings, "state": state}
 
+    causes = catalogue()
     left = list(after["verdict"]["root_causes"])
     found = {(one["cause"], one["about"]) for one in verdict["root_causes"]}
     if left:
@@ -132,10 +133,15 @@ def _conclude(
             verdict = _refused(verdict, refused)
         elif verdict["outcome"] == "fault_found" and not any(one["decision"] == "approval" for one in verdict["plan"]):
             # Everything that we may do was done, and it did not help.
-            verdict.update(outcome="escalate_third_level", escalate_to="third level")
+            tried = [str(one["reason"]) for one in remedies if one.get("state") in TRIED[1:] and one.get("reason")]
+            advice = [causes[one["cause"]].next_step for one in left if one["cause"] in causes]
+            verdict.update(
+                outcome="escalate_third_level",
+                escalate_to="third level",
+                next_step=" ".join(dict.fromkeys([*tried, *advice])) or verdict["next_step"],
+            )
         return {"verdict": verdict, "findings": findings, "state": state}
 
-    causes = catalogue()
     outcomes = [causes[one["cause"]].fixed for one in verdict["root_causes"] if one["cause"] in causes]
     outcome = "fixed_service" if "fixed_service" in outcomes else next(filter(None, outcomes), "fixed_service")
     verdict.update(

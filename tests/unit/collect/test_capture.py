@@ -202,3 +202,29 @@ def test_a_capture_is_bounded():
     content, found = captured([45061], 200, (45061, b"x" * 50))
     assert found["cut"] is True
     assert len(content) <= 200
+
+
+@needs_root
+def test_a_real_connection_that_says_every_byte_by_itself_keeps_its_digest():
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    def talk() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0] as server:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in REGISTER:
+                client.send(bytes([byte]))
+                # The next one goes when this one was heard, so that each has a segment of its own.
+                server.recv(1)
+            server.send(REGISTER)
+
+    began = threading.Timer(0.2, talk)
+    began.start()
+    found = _capture.capture([port], 1.5)
+    began.join()
+    listener.close()
+    content = base64.b64decode(found["pcap"])
+    assert found["packets"] > len(REGISTER)
+    assert CANARY not in content
+    assert content.count(HIDDEN) == 1
+    assert content.count(b"x" * len(CANARY)) == 2

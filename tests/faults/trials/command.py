@@ -15,7 +15,7 @@ from . import table
 from .cases import KINDS, Case, cases, chosen, representative
 from .figures import document, figures
 from .schedule import run_all
-from .tools import ROOT
+from .tools import ROOT, Interrupted
 from .trial import Outcome, run
 
 JSON = ROOT / "tests" / "output" / "faults.json"
@@ -56,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def carry_out(wanted: list[Case], record: bool) -> tuple[list[Outcome], float]:
-    """Run the cases; Ctrl-C and SIGTERM let those that have begun end and be healed."""
+    """Run the cases; Ctrl-C and SIGTERM let those that have begun end and be healed. One that was interrupted all the
+    same has no outcome."""
     outcomes: list[Outcome] = []
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -65,7 +66,12 @@ def carry_out(wanted: list[Case], record: bool) -> tuple[list[Outcome], float]:
     with tempfile.TemporaryDirectory(prefix="reconnect-faults-") as folder:
 
         def one(case: Case) -> None:
-            outcome = run(case, Path(folder) / case.id.replace("/", "-"), record)
+            try:
+                outcome = run(case, Path(folder) / case.id.replace("/", "-"), record)
+            except Interrupted as error:
+                print(f"{case.id}: {error}", file=sys.stderr)
+                stop.set()
+                return
             outcomes.append(outcome)
             said = "; ".join(outcome.misses) or "ok"
             print(f"{len(outcomes)}/{len(wanted)} {case.id} {outcome.total_seconds:.0f} s: {said}", file=sys.stderr)

@@ -20,21 +20,50 @@ def queues(cases: Iterable[Case]) -> tuple[list[list[Case]], list[Case]]:
             alone.append(case)
         else:
             by_server.setdefault(case.server, []).append(case)
-    for index, queue in enumerate(by_server.values()):
-        # What is broken on a shared host has to wait for its turn: the servers come to it at different times.
-        queue.sort(key=lambda case, last=index % 2: (len(case.places) > 1) is bool(last))
+    for queue in by_server.values():
+        # What needs a shared host takes longest and may have to wait for it: while it does, there is still other work.
+        queue.sort(key=lambda case: len(case.places) == 1)
     return list(by_server.values()), alone
+
+
+class Turns:
+    """Who works on which host: a queue goes on with its first case whose hosts nobody else needs."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._busy: set[str] = set()
+        self._changed = threading.Condition()
+
+    def take(self, queue: list[Case]) -> Case | None:
+        """The next case, taken out of its queue; None when there is none, or no more are wanted."""
+        with self._changed:
+            while queue and not self._stop.is_set():
+                free = next((case for case in queue if not case.places & self._busy), None)
+                if free is not None:
+                    queue.remove(free)
+                    self._busy |= free.places
+                    return free
+                self._changed.wait()
+            return None
+
+    def give_back(self, case: Case) -> None:
+        """The case has ended."""
+        with self._changed:
+            self._busy -= case.places
+            self._changed.notify_all()
 
 
 def run_all(cases: Iterable[Case], run: Run, stop: threading.Event) -> None:
     """Run every case once; after ``stop`` only those that have begun are brought to their end."""
     side_by_side, alone = queues(cases)
+    turns = Turns(stop)
 
     def work(queue: list[Case]) -> None:
-        for case in queue:
-            if stop.is_set():
-                return
-            run(case)
+        while (case := turns.take(queue)) is not None:
+            try:
+                run(case)
+            finally:
+                turns.give_back(case)
 
     with ThreadPoolExecutor(len(side_by_side) or 1) as pool:
         workers = [pool.submit(work, queue) for queue in side_by_side]

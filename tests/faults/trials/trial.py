@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from . import expect
-from .cases import Case
+from .cases import KINDS, Case
 from .phone import follows_the_message
-from .tools import ROOT, Ended, Lab, ToolError, locked, reconnect
+from .tools import ROOT, Ended, Interrupted, Lab, ToolError, locked, reconnect_again
 
 sys.path.append(str(ROOT / "collections"))
 
@@ -44,18 +44,27 @@ class Outcome:
     #: Of the diagnosis, with its mend; the time to break and heal is in `total_seconds`.
     seconds: float = 0.0
     total_seconds: float = 0.0
+    #: Where the time went: `wait` for the hosts, `break`, `diagnose`, `approve`, `heal`; `wait` is not in the total.
+    phases: dict[str, float] = field(default_factory=dict)
+    #: The same of the diagnosis: seconds by step, as the run's timeline says.
+    steps: dict[str, float] = field(default_factory=dict)
     misses: list[str] = field(default_factory=list)
     #: What was found, for whoever looks into a miss.
     details: str = ""
 
 
 def run(case: Case, workspace: Path, record: bool = False) -> Outcome:
-    """Inject the case, diagnose it, compare, heal it. Never raises for what the product or the lab did wrong."""
+    """Inject the case, diagnose it, compare, heal it. Never raises for what the product or the lab did wrong.
+
+    Raises `Interrupted` when the command was ended from outside; the case is healed then, too.
+    """
     outcome = Outcome(case.id, case.kind, case.name, case.server, case.causes, case.must_mend)
+    asked = time.monotonic()
     with locked(case.places):
         began = time.monotonic()
+        outcome.phases["wait"] = round(began - asked, 1)
         try:
-            with broken(case):
+            with broken(case, outcome):
                 examine(case, workspace, outcome, record)
         except ToolError as error:
             outcome.misses.append(str(error))
@@ -64,36 +73,51 @@ def run(case: Case, workspace: Path, record: bool = False) -> Outcome:
 
 
 @contextlib.contextmanager
-def broken(case: Case) -> Iterator[None]:
+def timed(outcome: Outcome, phase: str) -> Iterator[None]:
+    """Add the time of a phase to the outcome, however it ends."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        outcome.phases[phase] = round(outcome.phases.get(phase, 0.0) + time.monotonic() - began, 1)
+
+
+@contextlib.contextmanager
+def broken(case: Case, outcome: Outcome) -> Iterator[None]:
     """The state of the case is in effect; afterwards its hosts are healthy, booted anew when healing failed."""
     lab = Lab()
     # Each case is the first of its hour: the journal of remedies is the guardrails' tests' matter, and what clients
     # tried before is another case's.
-    lab.run(case.server, "rm", "-f", "/var/lib/reconnect/state.json")
-    lab.run(case.server, "truncate", "--no-create", "--size=0", "/var/log/asterisk/security.log")
+    fresh = "rm -f /var/lib/reconnect/state.json; truncate --no-create --size=0 /var/log/asterisk/security.log"
     begun: list[str] = []
     try:
-        for name in case.breaks:
-            begun.append(name)
-            lab("break", name, "--host", case.server)
+        with timed(outcome, "break"):
+            lab.run(case.server, "sh", "-c", fresh)
+            for name in case.breaks:
+                begun.append(name)
+                lab("break", name, "--host", case.server)
         yield
     finally:
-        try:
-            for name in reversed(begun):
-                lab("heal", name, "--host", case.server)
-        except ToolError as error:
-            lab("reset", *sorted(case.places))
-            raise ToolError(f"it had to be reset: {error}") from error
+        with timed(outcome, "heal"):
+            try:
+                for name in reversed(begun):
+                    lab("heal", name, "--host", case.server)
+            except ToolError as error:
+                lab("reset", *sorted(case.places))
+                raise ToolError(f"it had to be reset: {error}") from error
 
 
 def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None:
     """Diagnose and compare, mend what `--apply` may, then what an approval may."""
     workspace.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with follows_the_message(Lab(), case.account) if case.follows else contextlib.nullcontext():
+    user = follows_the_message(Lab(), case.account) if case.follows else contextlib.nullcontext()
+    with timed(outcome, "diagnose"), user:
         ended = diagnose(case, workspace)
-    outcome.seconds = round(time.monotonic() - began, 1)
+        outcome.seconds = round(time.monotonic() - began, 1)
     result = ended.result
+    for step in result["timeline"]:
+        outcome.steps[step["step"]] = round(outcome.steps.get(step["step"], 0.0) + (step["seconds"] or 0.0), 1)
     verdict = result["verdict"]
     if verdict is None:
         raise ToolError(f"the run {result['state']} without a verdict: {result['error_message']}")
@@ -120,7 +144,8 @@ def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None
     if case.kind == "fault":
         outcome.misses += mending_misses(case, ended, outcome)
         if case.expects.get("mends_approved") and not outcome.misses:
-            approved = diagnose(case, workspace / "approved", "--approve", case.expects["remedy"])
+            with timed(outcome, "approve"):
+                approved = diagnose(case, workspace / "approved", "--approve", case.expects["remedy"])
             outcome.mended = fixed(approved) and done(approved.result) == [case.expects["remedy"]]
             if not outcome.mended:
                 outcome.misses.append(f"{case.expects['remedy']} was approved and did not mend it")
@@ -129,7 +154,7 @@ def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None
 
 
 def diagnose(case: Case, workspace: Path, *more: str) -> Ended:
-    """Run the command on the case; nothing is mended but faults."""
+    """Run the command on the case; nothing is mended but faults. Raises `Interrupted` when it was told to stop."""
     words = [case.command, case.server]
     if case.command == "fix-account-config":
         words = [case.command, case.account, "--server", case.server, "--watch", "0", "--inventory", "inventories/lab"]
@@ -142,7 +167,10 @@ def diagnose(case: Case, workspace: Path, *more: str) -> Ended:
         words += ["--client-report", str(report)]
     if case.kind == "fault":
         words.append("--apply")
-    return reconnect(workspace, *words, *more)
+    ended = reconnect_again(workspace, *words, *more)
+    if ended.result["state"] == "cancelled":
+        raise Interrupted("the run was cancelled, so it says nothing of the case")
+    return ended
 
 
 def mending_misses(case: Case, ended: Ended, outcome: Outcome) -> list[str]:
@@ -175,11 +203,15 @@ def keep(case: Case, evidence: Path) -> None:
     text = json.dumps(json.loads(evidence.read_text(encoding="utf-8")), separators=(",", ":"), sort_keys=True)
     # Where this checkout lies is nobody's business.
     text = text.replace(f"{ROOT}/", "")
-    folder, _, name = case.id.removesuffix(f"-{case.server}").rpartition("/")
-    target = EVIDENCE / folder / f"{name}.{case.server}.json.gz"
+    target = saved(case)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Without a time inside, the same evidence is the same file.
     target.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def saved(case: Case) -> Path:
+    """Where the evidence of a case is kept."""
+    return EVIDENCE / KINDS[case.kind] / f"{case.name}.{case.server}.json.gz"
 
 
 def told(result: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ variables of tests/faults/lib.sh.
 import contextlib
 import fcntl
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +18,17 @@ from .paths import FAULTS, STATE
 
 SCRIPT_SECONDS = 45
 SETTLE_SECONDS = 20
+# Asked on the host itself: a call from outside costs more than most answers.
+UNTIL_SETTLED = """
+until bash -eu -s <<'SETTLED'
+{script}
+SETTLED
+do
+    [ $SECONDS -lt {seconds} ] || exit {not_settled}
+    sleep 0.2
+done
+"""
+NOT_SETTLED = 124
 ACTIVE = STATE / "faults.json"
 #: tests/faults/pairs has no scripts of its own.
 FOLDERS = (".", "controls", "unknowns")
@@ -65,20 +75,25 @@ def read(name: str) -> Fault:
         certificate_days=content.get("certificate_days", 0),
         certificate_begins=content.get("certificate_begins", -30),
         inject=content.get("inject", "true"),
-        settled=content.get("settled", "true"),
+        settled=content.get("settled", ""),
         heal=content.get("heal", "true"),
     )
 
 
 def run(fault: Fault, server: str, script: str) -> tuple[int, str]:
     """Run a script of a fault where it belongs; its exit code and its words."""
+    done = podman.run_script(fault.host(server), script, SCRIPT_SECONDS)
+    return done.returncode, (done.stderr or done.stdout).strip()
+
+
+def helped(fault: Fault, server: str, script: str) -> str:
+    """A script of a fault with the helpers and variables of tests/faults/lib.sh."""
     number = HOSTS[server].places[SERVERS]
     variables = (
         f"FAULT={fault.name} SERVER={server} ADDRESS={SERVERS.address(number)} ADDRESS6={SERVERS.address6(number)}\n"
     )
     helpers = (FAULTS / "lib.sh").read_text(encoding="utf-8")
-    done = podman.run_script(fault.host(server), f"{variables}{helpers}\n{script}", SCRIPT_SECONDS)
-    return done.returncode, (done.stderr or done.stdout).strip()
+    return f"{variables}{helpers}\n{script}"
 
 
 def inject(fault: Fault, server: str) -> None:
@@ -94,21 +109,24 @@ def inject(fault: Fault, server: str) -> None:
     if fault.certificate_days:
         chain = state.fresh_certificate(HOSTS[server], fault.certificate_begins, fault.certificate_days)
         podman.run_script(host, f"mkdir -p /opt/lab/kept\ncat > /opt/lab/kept/fresh.crt <<'CHAIN'\n{chain}CHAIN\n")
-    code, words = run(fault, server, fault.inject)
+    code, words = run(fault, server, helped(fault, server, fault.inject))
     if code:
         raise LabError(f"{fault.name} could not be injected on {host}: {words}")
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while run(fault, server, fault.settled)[0]:
-        if time.monotonic() > deadline:
-            raise LabError(f"{fault.name} is not in effect on {host} after {SETTLE_SECONDS} s")
-        time.sleep(0.2)
+    if fault.settled and run(fault, server, until_settled(fault, server))[0]:
+        raise LabError(f"{fault.name} is not in effect on {host} after {SETTLE_SECONDS} s")
+
+
+def until_settled(fault: Fault, server: str) -> str:
+    """A script that ends once the fault is in effect, with an exit code when it does not come into effect in time."""
+    asked = helped(fault, server, fault.settled)
+    return UNTIL_SETTLED.format(script=asked, seconds=SETTLE_SECONDS, not_settled=NOT_SETTLED)
 
 
 def heal(fault: Fault, server: str) -> str | None:
     """Run the fault's own mend; the words of a failure, if any."""
     forget(fault.name, server)
     try:
-        code, words = run(fault, server, fault.heal)
+        code, words = run(fault, server, helped(fault, server, fault.heal))
     except LabError as error:
         return str(error)
     return words or f"exit code {code}" if code else None

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
+from trials.cases import cases
+from trials.expect import judgement_misses
+from trials.trial import saved
 
 TESTS = Path(__file__).resolve().parents[2]
 FILES = sorted((TESTS / "evidence").glob("*.json.gz"))
+CASES = [case for case in cases() if saved(case).exists()]
 
 
 def evidence(file: Path) -> dict:
@@ -33,6 +37,12 @@ def test_saved_evidence_gives_the_cause_that_was_injected(file):
     expects = yaml.safe_load((TESTS / "faults" / f"{name}.yml").read_text())["expects"]
     assert causes == [expects["root_cause"]]
     assert {one["cause"] for one in verdict["symptoms"] if one["cause"]} <= set(expects["symptoms"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_saved_evidence_of_every_kind_says_what_its_file_expects(case):
+    judged = judge.judge(evidence(saved(case)), apply=case.kind == "fault")
+    assert judgement_misses(case, judged["verdict"], judged["findings"]) == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix(".json.gz"))

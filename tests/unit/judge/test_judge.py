@@ -305,6 +305,18 @@ def test_what_the_user_is_told_fits_what_was_mended(cause, words):
     assert mended["user_message"].startswith(words)
 
 
+def test_what_could_not_be_seen_afterwards_is_not_mended(healthy):
+    broken, blind = copy.deepcopy(healthy), copy.deepcopy(healthy)
+    stop_database(broken)
+    blind["database"]["login"] = no("skipped", "nobody asked")
+    after = judged(blind, apply=True)
+    assert after["verdict"]["root_causes"] == []
+    done = [{"remedy": "restart_database", "cause": "database_stopped", "state": "done"}]
+    last = judge.conclude(judged(broken, apply=True), after, done)
+    assert (last["state"], last["verdict"]["outcome"]) == ("succeeded", "escalate_third_level")
+    assert "could not be seen afterwards" in last["verdict"]["next_step"]
+
+
 def test_a_remedy_that_did_not_help_escalates(healthy):
     stop_database(healthy)
     first = judged(healthy, apply=True)

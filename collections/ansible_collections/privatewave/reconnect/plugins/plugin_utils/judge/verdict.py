@@ -142,6 +142,17 @@ def _conclude(
             )
         return {"verdict": verdict, "findings": findings, "state": state}
 
+    unseen = _unseen(findings)
+    if unseen:
+        verdict.update(
+            outcome="escalate_third_level",
+            plan=[],
+            next_step=f"It was mended as far as anybody can tell; what matters could not be seen afterwards: {unseen}",
+            user_message="The server is being looked into by our engineers.",
+            escalate_to="third level",
+        )
+        return {"verdict": verdict, "findings": findings, "state": state}
+
     outcomes = [causes[one["cause"]].fixed for one in verdict["root_causes"] if one["cause"] in causes]
     outcome = "fixed_service" if "fixed_service" in outcomes else next(filter(None, outcomes), "fixed_service")
     verdict.update(
@@ -152,6 +163,11 @@ def _conclude(
         escalate_to=None,
     )
     return {"verdict": verdict, "findings": findings, "state": "succeeded"}
+
+
+def _unseen(findings: Sequence[Mapping[str, Any]]) -> str:
+    """What nobody could see of the findings without which nobody may be told that a server is well."""
+    return " ".join([one["summary"] for one in findings if one["status"] == "unknown" and one["code"] in ESSENTIAL][:3])
 
 
 def _refused(verdict: Document, refused: Sequence[Mapping[str, Any]]) -> Document:

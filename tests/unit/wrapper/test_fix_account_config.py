@@ -64,6 +64,12 @@ def test_away_from_a_terminal_nothing_is_changed_and_nobody_is_asked(first_level
     assert modes(first_level) == ["diagnose"]
 
 
+def test_nobody_is_asked_to_reconnect_a_device_without_internet(first_level, tmp_path):
+    (tmp_path / "report.json").write_text('{"internet": false}')
+    ended = first_level.reconnect(*words(first_level, "--client-report", str(tmp_path / "report.json"), "--json"))
+    assert "reconnect now" not in ended.stderr
+
+
 @pytest.mark.parametrize("option", ["--yes", "--apply"])
 def test_a_yes_beforehand_mends_at_once(first_level, option):
     ended = first_level.reconnect(*words(first_level, option, "--watch", "0", "--json"))

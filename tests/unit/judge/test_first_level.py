@@ -129,3 +129,9 @@ def test_no_password_is_made_while_the_server_is_ill():
     ]
     plan = [step("restart_database", "database"), step("fix_account", "account")]
     assert narrowed(judged(roots, plan), None, rotate=True)["verdict"]["plan"] == []
+
+
+@pytest.mark.parametrize(("status", "words"), [("pass", "a client is registered"), ("warn", "still cannot connect.")])
+def test_where_all_is_right_it_says_whether_a_client_is_registered(status, words):
+    well = judged([], [], "healthy") | {"findings": [{"code": "account.live", "status": status}]}
+    assert words in narrowed(well, None)["verdict"]["next_step"]

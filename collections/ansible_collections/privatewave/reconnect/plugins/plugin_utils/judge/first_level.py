@@ -83,6 +83,11 @@ def narrowed(judgement: Mapping[str, Any], report: Mapping[str, Any] | None, rot
         step = f"A person decides: {named}"
     elif verdict["outcome"] != "healthy":
         step = str(verdict["next_step"])
+    elif any(one["code"] == "account.live" and one["status"] == "pass" for one in judgement["findings"]):
+        step = (
+            "Account, client configuration and server look right, and a client is registered as the account: "
+            "ask the user whether it is theirs, and what still fails."
+        )
     else:
         step = "Account, client configuration and server look right, and the client still cannot connect."
     step += kept

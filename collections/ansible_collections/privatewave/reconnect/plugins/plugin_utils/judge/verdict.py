@@ -326,7 +326,7 @@ def _decision(cause: Cause, remedy: str, apply: bool, approvals: Collection[str]
     if cause.policy == "approve" and remedy not in approvals:
         return "approval", f"It waits for --approve {remedy}."
     if not apply:
-        return "planned", "Nothing is changed without --apply."
+        return "planned", "Nothing is changed yet."
     return "run", "Its policy is auto." if cause.policy == "auto" else "It was approved."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import threading
@@ -214,28 +215,40 @@ def test_a_living_client_is_told_to_look_again_and_answers(lab, fix, server, tmp
 
 
 @pytest.fixture
-def digests(lab):
-    """The lab's table as a release that offers other digests than MD5 would have it."""
+def digests(lab, server):
+    """The lab's table as a release that offers other digests than MD5 has it; sets columns of an account's auth."""
+    *words, _query = ROWS[server]
     columns = ("supported_algorithms_uas", "supported_algorithms_uac", "password_digest")
-    kept = "CREATE TABLE kept AS SELECT * FROM ps_auths WHERE id = '1018'"
-    lab.run("pbx22", *MARIADB, f"{kept}; ALTER TABLE ps_auths " + ", ".join(f"ADD {one} text" for one in columns))
-    yield lambda values: lab.run("pbx22", *MARIADB, f"UPDATE ps_auths SET {values} WHERE id = '1018'")
-    back = "REPLACE INTO ps_auths SELECT * FROM kept; DROP TABLE kept"
-    lab.run("pbx22", *MARIADB, "ALTER TABLE ps_auths " + ", ".join(f"DROP {one}" for one in columns) + f"; {back}")
+
+    def ask(*statements: str) -> None:
+        for statement in statements:
+            lab.run(server, *words, statement)
+
+    ask("CREATE TABLE kept AS SELECT * FROM ps_auths WHERE id = '1018'")
+    ask("ALTER TABLE ps_auths " + ", ".join(f"ADD {column} varchar(255)" for column in columns))
+    try:
+        yield lambda values: ask(f"UPDATE ps_auths SET {values} WHERE id = '1018'")
+    finally:
+        ask("ALTER TABLE ps_auths " + ", ".join(f"DROP {column}" for column in columns))
+        ask("DELETE FROM ps_auths WHERE id = '1018'", "INSERT INTO ps_auths SELECT * FROM kept", "DROP TABLE kept")
 
 
-def test_the_best_digest_that_the_server_offers_proves_the_account(lab, fix, digests):
-    place = (lab.run("pbx22", "hostname", "-I").split()[0], 5060, "udp")
+@pytest.mark.parametrize("server", ["pbx22", "pgsql"])
+def test_the_best_digest_that_the_server_offers_proves_the_account(lab, fix, digests, server):
+    place = (lab.run(server, "hostname", "-I").split()[0], 5060, "udp")
     for offered, used in (("MD5", "MD5"), ("MD5,SHA-256", "SHA-256")):
         digests(f"supported_algorithms_uas = '{offered}'")
-        answer = register("1018", "1018", secret("pbx22", "1018"), *place, "pbx22.reconnect.test", 60, False, None, 8)
-        assert (answer["registered"], answer["answers"][-1]["algorithm"]) == (True, used)
+        answer = register(
+            "1018", "1018", secret(server, "1018"), *place, f"{server}.reconnect.test", 60, False, None, 8
+        )
+        assert answer["registered"], answer
+        assert answer["answers"][-1]["algorithm"] == used
     # No password any more but a digest of an old one: the right digest takes its place.
+    old = hashlib.sha256(b"1018:asterisk:old").hexdigest()
     digests(
-        "auth_type = 'digest', password = NULL, "
-        "supported_algorithms_uas = 'SHA-256', supported_algorithms_uac = 'SHA-256', "
-        "password_digest = CONCAT('SHA-256:', SHA2('1018:asterisk:old', 256))"
+        f"auth_type = 'digest', password = NULL, password_digest = 'SHA-256:{old}', "
+        "supported_algorithms_uas = 'SHA-256', supported_algorithms_uac = 'SHA-256'"
     )
-    ended = fix("pbx22", "1018", "--yes")
+    ended = fix(server, "1018", "--yes")
     assert ending(ended) == (0, "fixed_account"), ended.result["remedies"]
     assert "(digest SHA-256)" in ended.result["remedies"][0]["after"]["proof"]

@@ -199,7 +199,7 @@ def test_the_forced_reconnection_takes_a_dead_contact_away(lab, fix, tmp_path):
     assert len(watched(tmp_path, "pbx22")["dropped"]) == 1
 
 
-@pytest.mark.parametrize("server", ["pbx22", "pbx16"])
+@servers
 def test_a_living_client_is_told_to_look_again_and_answers(lab, fix, server, tmp_path):
     # pbx22 is told over AMI. On pbx16 nobody may send it over AMI, and the command line sends a section's of a file.
     with stays_connected(lab, f"{server}.reconnect.test", "1003", secret(server, "1003")) as log:

@@ -22,7 +22,12 @@ printf 'sip_port=-1\\nsip_tcp_port=-1\\n' >> "$home/rc"
 STAYS = """
 umask 077 && rm -rf /run/living && mkdir -p /run/living/.local/share/linphone && cat > /run/living/rc
 systemd-run --quiet --collect --unit=living --setenv=HOME=/run/living --property=RuntimeMaxSec=120 -- \\
-    sh -c 'sleep 120 | linphonec -d 6 -c /run/living/rc > /run/living/log 2>&1'
+    sh -c 'sleep 120 | linphone-daemon --config /run/living/rc --log /run/living/log'
+for try in $(seq 100); do
+    if grep -qs 'to \\[LinphoneRegistrationOk\\]' /run/living/log; then exit; fi
+    sleep 0.1
+done
+exit 1
 """
 LIVING = """
 [sip]

@@ -181,4 +181,6 @@ def _next(verdict: Verdict) -> list[Item]:
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{one_line(key, 60)} {_value(inner)}" for key, inner in value.items())
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        value = ", ".join(value)
     return one_line(value if isinstance(value, str) else json.dumps(value, default=str), 200)

@@ -20,11 +20,11 @@ printf 'sip_port=-1\\nsip_tcp_port=-1\\n' >> "$home/rc"
 """
 #: Registers and stays, in a folder of its own, until it is stopped. Its configuration comes on standard input.
 STAYS = """
-umask 077 && rm -rf /run/living && mkdir -p /run/living/.local/share/linphone && cat > /run/living/rc
-systemd-run --quiet --collect --unit=living --setenv=HOME=/run/living --property=RuntimeMaxSec=120 -- \\
-    sh -c 'sleep 120 | linphone-daemon --config /run/living/rc --log /run/living/log'
+umask 077 && mkdir -p "/run/$1/.local/share/linphone" && cat > "/run/$1/rc"
+systemd-run --quiet --collect --unit="$1" --setenv=HOME="/run/$1" --property=RuntimeMaxSec=120 -- \\
+    sh -c 'sleep 120 | linphone-daemon --config $HOME/rc --log $HOME/log'
 for try in $(seq 100); do
-    if grep -qs 'to \\[LinphoneRegistrationOk\\]' /run/living/log; then exit; fi
+    if grep -qs 'to \\[LinphoneRegistrationOk\\]' "/run/$1/log"; then exit; fi
     sleep 0.1
 done
 exit 1
@@ -51,12 +51,15 @@ passwd={password}
 @contextmanager
 def stays_connected(lab: Lab, domain: str, account: str, password: str) -> Iterator[Callable[[], str]]:
     """Meanwhile the user's phone is registered at ``domain`` and answers; gives a function that reads its log."""
+    name = f"living-{domain}"
     configuration = LIVING.format(domain=domain, account=account, password=password)
-    subprocess.run([LAB, "exec", "phone", "--", "sh", "-c", STAYS], input=configuration, text=True, check=True)
+    subprocess.run(
+        [LAB, "exec", "phone", "--", "sh", "-c", STAYS, "sh", name], input=configuration, text=True, check=True
+    )
     try:
-        yield lambda: lab.run("phone", "cat", "/run/living/log")
+        yield lambda: lab.run("phone", "cat", f"/run/{name}/log")
     finally:
-        lab.run("phone", "sh", "-c", "systemctl stop living.service; rm -rf /run/living")
+        lab.run("phone", "sh", "-c", 'systemctl stop "$1.service"; rm -rf "/run/$1"', "sh", name)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ ESSENTIAL = ("asterisk.process", "asterisk.control", "asterisk.transport", "data
 
 #: What the user is told once it is mended, by outcome.
 MENDED = {
-    "fixed_account": "Your account was set up wrongly on the server and is corrected. Please connect again.",
+    "fixed_account": "Your account was not right on the server and is corrected. Please connect again.",
     "fixed_client_configuration": "Your application has its right configuration now. Please connect again, unless it "
     "has done so by itself.",
     "fixed_network": "The way to the server is mended. Please connect again.",

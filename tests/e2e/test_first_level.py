@@ -233,7 +233,7 @@ def digests(lab, server):
         ask("DELETE FROM ps_auths WHERE id = '1018'", "INSERT INTO ps_auths SELECT * FROM kept", "DROP TABLE kept")
 
 
-@pytest.mark.parametrize("server", ["pbx22", "pgsql"])
+@pytest.mark.parametrize("server", ["pgsql"])
 def test_the_best_digest_that_the_server_offers_proves_the_account(lab, fix, digests, server):
     place = (lab.run(server, "hostname", "-I").split()[0], 5060, "udp")
     for offered, used in (("MD5", "MD5"), ("MD5,SHA-256", "SHA-256")):

@@ -54,9 +54,9 @@ molecule: lab ## the roles, on the lab's hosts
 	@# A run that was ended leaves a state behind in which nothing would be broken anew.
 	cd collections/ansible_collections/privatewave/reconnect && molecule reset --all && molecule test --all
 
-e2e: lab ## end to end, on the lab: make e2e ONLY=EXPRESSION
+e2e: lab ## end to end, on the lab, the servers side by side: make e2e ONLY=EXPRESSION PROCESSES=3
 	@tests/setup/packages tests/e2e/packages.txt
-	$(BIN)/pytest tests/e2e $(if $(ONLY),-k '$(ONLY)')
+	$(BIN)/pytest --numprocesses=$(or $(PROCESSES),3) tests/e2e $(if $(ONLY),-k '$(ONLY)')
 
 third: lab ## the fixed third of the faults, controls and pairs that CI runs
 	$(BIN)/python tests/faults/run.py --third

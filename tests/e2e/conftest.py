@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trials import tools
-from trials.tools import Ended, Lab
+from trials.cases import SERVERS
+from trials.tools import LOCK_ORDER, Ended, Lab, locked
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,18 +19,62 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--moments", type=int, default=2, help="kill the command at so many random moments of a fix")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark that says whose turn a test waits for."""
+    config.addinivalue_line("markers", "hosts(*names): the hosts a test needs for itself, beside its own `server`")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The lab is up before any test begins: nobody could wait for that beside a test that breaks a host."""
+    if not hasattr(session.config, "workerinput") and not session.config.option.collectonly:
+        Lab()("up", limit=900)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes a ``moment`` runs for as many as were asked for."""
+    """A test that takes a ``moment`` runs for as many as were asked for, on either server in turn."""
     if "moment" in metafunc.fixturenames:
-        metafunc.parametrize("moment", range(metafunc.config.getoption("--moments")))
+        moments = [(moment, ("pbx22", "pbx16")[moment % 2]) for moment in range(metafunc.config.getoption("--moments"))]
+        metafunc.parametrize(("moment", "server"), moments)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """At the end come the tests for which several servers have to wait."""
+    items.sort(key=lambda item: len(hosts(item).intersection(SERVERS)) > 1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several processes one takes the tests of pbx22, one those of pbx16, one all others."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((server for server in SERVERS[:2] if server in nodeid), "others")
+
+    return ByServer(config, log)
+
+
+def hosts(item: pytest.Item) -> frozenset[str]:
+    """The hosts that nobody else may change meanwhile: those of the mark and the server that the test is for, every
+    one where there is neither."""
+    mark = item.get_closest_marker("hosts")
+    server = item.callspec.params.get("server") if hasattr(item, "callspec") else None
+    if mark is None and server is None:
+        return frozenset(LOCK_ORDER)
+    return frozenset([*(mark.args if mark else ()), *([server] if server else ())])
+
+
+@pytest.fixture(autouse=True)
+def alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The test has its hosts for itself: other processes wait, those of `make faults` too."""
+    with locked(hosts(request.node)):
+        yield
 
 
 @pytest.fixture(scope="session")
 def lab() -> Lab:
-    """The lab, up."""
-    here = Lab()
-    here("up", limit=900)
-    return here
+    """The lab, which is up."""
+    return Lab()
 
 
 @pytest.fixture
@@ -47,7 +93,9 @@ def broken(lab):
 
     @contextlib.contextmanager
     def make(server: str, *faults: str) -> Iterator[None]:
-        lab.run(server, "rm", "-f", "/var/lib/reconnect/state.json")
+        # Nobody has mended it lately, and what clients tried before is another test's.
+        log = "/var/log/asterisk/security.log"
+        lab.run(server, "sh", "-c", f"rm -f /var/lib/reconnect/state.json; truncate --no-create --size=0 {log}")
         begun: list[str] = []
         try:
             for fault in faults:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from trials.tools import until
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
@@ -39,14 +39,6 @@ def lease(server: str, **arguments: object) -> dict:
         check=True,
     )
     return json.loads(asked.stdout[asked.stdout.index("{") :])
-
-
-def until(condition, seconds: float = 20) -> None:
-    """Wait until the condition holds; fails after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def main_process(lab, server: str, unit: str) -> str:

@@ -9,7 +9,7 @@ from trials.cases import SERVERS, Case
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_healthy_server_is_healthy(lab, reconnect, tmp_path, request, server):
-    lab("reset")
+    lab("reset", server)
     ended = reconnect("diagnose-server", server)
     result = ended.result
     if request.config.getoption("--record"):

@@ -12,6 +12,9 @@ from trials.tools import INVENTORY
 
 from . import browser, rt
 
+SERVER = "pgsql"
+pytestmark = pytest.mark.hosts(SERVER, "tracker")
+
 CANARY = "Kanarienvogel7"
 HOSTILE = "<script>alert(1)</script> {{ 7*7 }} {% raw %} \x1b[31m\u202e"
 
@@ -79,29 +82,29 @@ def secrets_are_nowhere(number: str, kept: Path) -> None:
 
 def test_a_missing_account_comes_in_and_the_ticket_is_closed(lab, fix, broken, tmp_path):
     number = rt.ticket(
-        fields={"Server": "pbx22", "Account": "1005", "Internet connection": "yes", "Error message": "401"},
+        fields={"Server": SERVER, "Account": "1005", "Internet connection": "yes", "Error message": "401"},
         files={"client.log": f"REGISTER failed: 401\npassword={CANARY}\n".encode()},
     )
-    with broken("pbx22", "account_missing"):
+    with broken(SERVER, "account_missing"):
         ended = fix(number, "--yes")
     assert ended.code == 0, ended.stderr
-    assert (ended.result["server"], ended.result["account"]) == ("pbx22", "1005")
+    assert (ended.result["server"], ended.result["account"]) == (SERVER, "1005")
     assert ended.result["verdict"]["outcome"] == "fixed_account"
     assert rt.ask(f"ticket/{number}")["Status"] == "resolved"
     assert rt.subjects(number) == ["report", "user"]
     run = ended.result["run_id"]
-    assert rt.files(number) == ["client.log", f"reconnect-{run}.html", f"reconnect-{run}-pbx22.json"]
+    assert rt.files(number) == ["client.log", f"reconnect-{run}.html", f"reconnect-{run}-{SERVER}.json"]
     secrets_are_nowhere(number, tmp_path)
     if not browser.missing:
         words = seen(number, tmp_path)
         assert "Status changed from 'open' to 'resolved'" in words
         assert "account_missing" in words
         assert f"reconnect-{run}.html" in words
-        assert f"reconnect-{run}-pbx22.json" in words
+        assert f"reconnect-{run}-{SERVER}.json" in words
 
 
 def test_what_first_level_cannot_mend_is_in_the_queue_of_second_level(lab, fix, tmp_path):
-    number = rt.ticket(fields={"Server": "pbx22", "Account": "602", "Error message": HOSTILE})
+    number = rt.ticket(fields={"Server": SERVER, "Account": "602", "Error message": HOSTILE})
     ended = fix(number, "--yes")
     assert ended.code == 10, ended.stderr
     moved = rt.ask(f"ticket/{number}")
@@ -117,13 +120,13 @@ def test_what_first_level_cannot_mend_is_in_the_queue_of_second_level(lab, fix, 
 
 
 def test_packets_are_captured_where_it_is_asked(lab, reconnect, tmp_path):
-    number = rt.ticket(fields={"Server": "pbx22"})
+    number = rt.ticket(fields={"Server": SERVER})
     ended = reconnect("diagnose-server", "--incident", f"rt:{number}", "--inventory", INVENTORY, "--capture", "2")
     assert ended.result["state"] == "succeeded", ended.stderr
-    [capture] = tmp_path.rglob("pbx22.pcap")
+    [capture] = tmp_path.rglob(f"{SERVER}.pcap")
     # Our own probes passed while it lasted: a client's greeting, which TLS does not encrypt.
-    assert b"pbx22.reconnect.test" in capture.read_bytes()
-    assert lab.run("pbx22", "sh", "-c", "ls -A ~/.ansible_async") == ""
+    assert f"{SERVER}.reconnect.test".encode() in capture.read_bytes()
+    assert lab.run(SERVER, "sh", "-c", "ls -A ~/.ansible_async") == ""
     assert reconnect("bundle", "latest", "--output", str(tmp_path / "bundle.tar.gz"), json_output=False).code == 0
     with tarfile.open(tmp_path / "bundle.tar.gz") as bundle:
         [name] = [name for name in bundle.getnames() if name.endswith("packets.pcap")]

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -14,7 +13,7 @@ import pytest
 from reconnect.runs import Request, Runs
 from reconnect.slots import Slots
 from trials.phone import follows_the_message
-from trials.tools import INVENTORY, RECONNECT, ROOT
+from trials.tools import INVENTORY, RECONNECT, ROOT, until
 
 from .test_guardrails import lease
 
@@ -38,14 +37,6 @@ GONE = {
 BACKUPS = "/var/lib/reconnect/accounts"
 
 servers = pytest.mark.parametrize("server", ["pbx22", "pbx16"])
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until the condition holds; fails after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -174,9 +165,9 @@ def test_asterisk_restarted_half_way(lab, reconnect, asked, mending, words, serv
 @servers
 @pytest.mark.usefixtures("missing")
 def test_the_network_is_gone(lab, reconnect, asked, writing, mending, words, server):
-    lab.run(server, "nft", "add table inet gone; add chain inet gone ssh { type filter hook input priority -300; }")
+    drop = "add chain inet gone ssh { type filter hook input priority -300; }; add rule inet gone ssh tcp dport 22 drop"
+    lab.run(server, "nft", f"add table inet gone; {drop}")
     try:
-        lab.run(server, "nft", "add rule inet gone ssh tcp dport 22 drop")
         first = end_of(mending)
     finally:
         lab.run(server, "nft", "delete table inet gone")
@@ -297,6 +288,7 @@ def older(lab, server) -> Iterator[str]:
 
 
 @servers
+@pytest.mark.hosts("phone")
 def test_no_room_for_a_document(lab, reconnect, server, older, tmp_path):
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"internet": True, "settings": {"port": 5071}}))

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 
+import pytest
 from trials.tools import INVENTORY, RECONNECT, ROOT
 
 from . import rt
@@ -33,12 +34,12 @@ def restarts(lab, server: str) -> int:
     return sum(entry.get("JOB_TYPE") in {"start", "restart"} and "Started" in entry["MESSAGE"] for entry in since)
 
 
+@pytest.mark.hosts("tracker")
 def test_killed_at_any_moment_it_is_reported_once_and_mended_once(
-    lab, reconnect, broken, tmp_path, moment, monkeypatch
+    lab, reconnect, broken, tmp_path, moment, server, monkeypatch
 ):
     for name, value in rt.environment().items():
         monkeypatch.setenv(name, value)
-    server = ("pbx22", "pbx16")[moment % 2]
     number = rt.ticket(fields={"Server": server, "Account": "1005"})
     asked = ["diagnose-server", "--incident", f"rt:{number}", "--inventory", INVENTORY, "--apply"]
     whole = account(lab, server)

@@ -18,7 +18,7 @@ from trials.tools import ROOT
 from . import browser
 from .browser import Browser
 
-pytestmark = pytest.mark.skipif(bool(browser.missing), reason=browser.missing)
+pytestmark = [pytest.mark.hosts(), pytest.mark.skipif(bool(browser.missing), reason=browser.missing)]
 
 RUN = {"run_id": "20260131-030000-0000000", "playbook": "diagnose-server.yml", "mode": "diagnose"}
 #: Keys, as WebDriver calls them.

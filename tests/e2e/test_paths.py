@@ -46,14 +46,8 @@ REGISTER = """
 """
 
 
-@pytest.fixture(scope="module")
-def healthy(lab):
-    """The lab, whatever was broken before."""
-    lab("reset")
-
-
 @pytest.fixture
-def play(healthy, tmp_path):
+def play(tmp_path):
     """play(text, *options): run a play on the lab; what it wrote into ``folder`` by name."""
 
     def run(text: str, *options: str) -> dict:
@@ -84,6 +78,7 @@ def play(healthy, tmp_path):
 
 
 def test_every_path_to_a_healthy_server_answers_from_every_vantage(lab, play):
+    lab("reset")
     found = play(GATHER)
     for server in SERVERS:
         evidence = found[server]

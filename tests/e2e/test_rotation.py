@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
 from trials.phone import follows_the_message
-from trials.tools import INVENTORY, ROOT
-
-from .test_interrupted import until
+from trials.tools import INVENTORY, ROOT, until
 
 ACCOUNT = "1018"
 FORGOTTEN = {
@@ -38,6 +36,7 @@ KEY = VaultSecret(b"of the lab's end-to-end tests")
 STATE = ROOT / "tests" / "lab" / ".state"
 
 servers = pytest.mark.parametrize("server", ["pbx22", "pbx16"])
+pytestmark = pytest.mark.hosts("phone")
 
 
 def asked(lab, server: str, statement: str) -> str:

@@ -10,6 +10,8 @@ from .rt import ask, environment, subjects, ticket
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.hosts("tracker")
+
 # An ending of first or second level, without a fault to wait for.
 ENDS = """
 - hosts: servers

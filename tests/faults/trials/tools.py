@@ -7,7 +7,8 @@ import fcntl
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,14 @@ def asked(words: Sequence[str], json_output: bool = True) -> list[str]:
 def surroundings(state: Path) -> dict[str, str]:
     """What the command needs in its environment."""
     return {"XDG_STATE_HOME": str(state), "NO_COLOR": "1"}
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until the condition holds; fails after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @contextlib.contextmanager

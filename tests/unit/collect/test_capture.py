@@ -220,7 +220,7 @@ def test_a_real_connection_that_says_every_byte_by_itself_keeps_its_digest():
 
     began = threading.Timer(0.2, talk)
     began.start()
-    found = _capture.capture([port], 1.5)
+    found = _capture.capture([port], 4)
     began.join()
     listener.close()
     content = base64.b64decode(found["pcap"])

@@ -289,22 +289,22 @@ def _asked_back(
     question = [redaction.text(problem) for problem in problems.values()]
     told = "the incident was told"
     try:
-        record = asking.ask(request, question, here, loaded, progress).record
+        run = asking.ask(request, question, here, loaded, progress)
     except ReconnectError as error:
         told = f"it could not be told: {error}"
     else:
-        if record.delivery == "pending":
-            why = record.pending.error_message if record.pending else "it has not been tried yet."
+        if run.record.delivery == "pending":
+            why = run.record.pending.error_message if run.record.pending else "it has not been tried yet."
             told = f"it could not be told yet: {why} 'reconnect resume' tries it again"
-        _go_on_with_due(here, loaded, progress)
+        _go_on_with_due(here, loaded, progress, run)
     said = " ".join(question).rstrip(".")
     return InputError(f"{one_line(request.incident or '', 80)} can't be worked on: {said} ({told}).")
 
 
-def _go_on_with_due(here: project.Project, loaded: settings.Settings, progress: Progress) -> None:
+def _go_on_with_due(here: project.Project, loaded: settings.Settings, progress: Progress, own: Run) -> None:
     """What another command could not tell is told by this one, as far as its next attempt is due."""
     try:
-        resuming.go_on_with_due(here, loaded, progress)
+        resuming.go_on_with_due(here, loaded, progress, own.run_id)
     except ReconnectError as error:
         progress.note(str(error))
 
@@ -327,7 +327,7 @@ def _tell(ended: Report, as_json: bool) -> None:
     else:
         screen.show(terminal.stdout(), ended.run, ended.results, ended.notes)
     loaded = settings.load()
-    _go_on_with_due(project.find(loaded), loaded, Progress(terminal.stderr()))
+    _go_on_with_due(project.find(loaded), loaded, Progress(terminal.stderr()), ended.run)
     raise typer.Exit(ended.exit_code)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import psutil
-
 from reconnect.diagnose import Diagnosis
 from reconnect.progress import Progress
 from reconnect.project import Project
@@ -50,15 +48,15 @@ def go_on(project: Project, settings: Settings, progress: Progress) -> list[Run]
     return waiting(settings)
 
 
-def go_on_with_due(project: Project, settings: Settings, progress: Progress) -> None:
-    """Goes on with the reports that earlier commands left and whose next attempt is due. A run that was interrupted is
-    left to `go_on`."""
-    runs, began = Runs(settings.runs_dir), psutil.Process().create_time()
+def go_on_with_due(project: Project, settings: Settings, progress: Progress, but: str) -> None:
+    """Goes on with the reports that other commands left and whose next attempt is due; `but` is this one's own run. A
+    run that was interrupted is left to `go_on`."""
+    runs = Runs(settings.runs_dir)
     for slot in Slots(settings.state).left():
         try:
             left = [run for run_id in slot.work() if (run := runs.get(run_id))]
-            due = [run.run_id for run in left if _due(run)]
-            if due and all(run.record.finished_at and run.record.finished_at.timestamp() < began for run in left):
+            due = [run.run_id for run in left if run.run_id != but and _due(run)]
+            if due and all(run.record.finished_at for run in left):
                 progress.note("Going on with reports that are pending …")
                 _go_on_at(slot, due, project, settings, progress)
         finally:

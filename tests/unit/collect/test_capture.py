@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import random
+import re
 import socket
 import struct
 import threading
@@ -205,17 +206,19 @@ def test_a_capture_is_bounded():
 
 
 @needs_root
-def test_a_real_connection_that_says_every_byte_by_itself_keeps_its_digest():
+def test_a_real_connection_that_says_every_byte_of_its_digest_by_itself_keeps_it():
+    parts = re.split(b"(%s)" % CANARY, REGISTER)
+    pieces = [piece for part in parts for piece in ([bytes([byte]) for byte in part] if part == CANARY else [part])]
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
 
     def talk() -> None:
         with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0] as server:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for byte in REGISTER:
-                client.send(bytes([byte]))
+            for piece in pieces:
+                client.send(piece)
                 # The next one goes when this one was heard, so that each has a segment of its own.
-                server.recv(1)
+                server.recv(4096)
             server.send(REGISTER)
 
     began = threading.Timer(0.2, talk)
@@ -224,7 +227,7 @@ def test_a_real_connection_that_says_every_byte_by_itself_keeps_its_digest():
     began.join()
     listener.close()
     content = base64.b64decode(found["pcap"])
-    assert found["packets"] > len(REGISTER)
+    assert found["packets"] > len(pieces) > 2 * len(CANARY)
     assert CANARY not in content
     assert content.count(HIDDEN) == 1
     assert content.count(b"x" * len(CANARY)) == 2

@@ -103,6 +103,22 @@ def test_a_connection_that_is_closed_instead_of_answered_is_tried_anew(transport
     assert answer["data"]["status"] == 200
 
 
+@pytest.mark.parametrize(("silent", "found"), [(1, (True, None, 2)), (9, (False, "invalid", 2))])
+def test_provisioning_that_closes_a_connection_instead_of_answering_is_asked_once_more(serve, silent, found):
+    connections = []
+
+    def closes(connection):
+        connections.append(connection)
+        connection.recv(65536)
+        if len(connections) > silent:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    data = _path.probe_target(target(provisioning_url=f"http://127.0.0.1:{serve(closes)}/"), "control")
+    answer = data["provisioning"]
+    assert (answer["ok"], answer.get("error"), len(connections)) == found
+    assert answer["ok"] is False or answer["data"]["attempts"] == 2
+
+
 def test_a_server_that_closes_every_connection_is_asked_twice_and_no_more(authority, serve):
     connections = []
 

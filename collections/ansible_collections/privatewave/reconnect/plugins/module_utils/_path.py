@@ -231,7 +231,6 @@ def _probe_provisioning(target, resolvers):
         raise ProbeError("invalid", "provisioning_url is no http or https URL")
     addresses = _addresses_of(host, target, resolvers, deadline)
     started = time.monotonic()
-    tls = None
 
     def fresh():
         error = None
@@ -243,26 +242,39 @@ def _probe_provisioning(target, resolvers):
                 error = error or one
         raise error or ProbeError("unreachable", "{0} has no address".format(host))
 
-    if url.scheme == "https":
-        sock, tls = _tls.examine(
-            fresh, host, target.get("tls_ca"), deadline, target.get("tls_ca_error"), target.get("tls_profile")
-        )
-    else:
-        sock = fresh()
-    with sock:
-        response = _get(sock, host, url, deadline)
-        seconds = time.monotonic() - started
-        return {
-            "status": response.status,
-            "seconds": round(seconds, 4),
-            "tls": tls,
-            "date": _sip.printable(response.getheader("Date") or "", TEXT_LIMIT) or None,
-            "server": _sip.printable(response.getheader("Server") or "", TEXT_LIMIT),
-            "address": sock.getpeername()[0],
-        }
+    def ask():
+        if url.scheme == "https":
+            sock, tls = _tls.examine(
+                fresh, host, target.get("tls_ca"), deadline, target.get("tls_ca_error"), target.get("tls_profile")
+            )
+        else:
+            sock, tls = fresh(), None
+        with sock:
+            response = _get(sock, host, url, deadline)
+            return {
+                "status": response.status,
+                "seconds": round(time.monotonic() - started, 4),
+                "tls": tls,
+                "date": _sip.printable(response.getheader("Date") or "", TEXT_LIMIT) or None,
+                "server": _sip.printable(response.getheader("Server") or "", TEXT_LIMIT),
+                "address": sock.getpeername()[0],
+            }
+
+    try:
+        return ask()
+    except http.client.RemoteDisconnected:
+        # A service whose database was just started anew closes what waited for it: only a second one says more.
+        started = time.monotonic()
+    try:
+        return dict(ask(), attempts=2)
+    except http.client.RemoteDisconnected:
+        raise ProbeError(
+            "invalid", "the server closes the connection instead of answering, also a second one"
+        ) from None
 
 
 def _get(sock, host, url, deadline):
+    """The answer to GET. Raises ProbeError, and RemoteDisconnected where the server closes the connection instead."""
     sock.settimeout(max(0.001, deadline - time.monotonic()))
     connection = http.client.HTTPConnection(host, url.port)
     connection.sock = sock
@@ -272,6 +284,8 @@ def _get(sock, host, url, deadline):
         return connection.getresponse()
     except socket.timeout:
         raise ProbeError("timed_out", "no answer to GET {0}".format(path)) from None
+    except http.client.RemoteDisconnected:
+        raise
     except http.client.HTTPException as error:
         raise ProbeError("invalid", "the answer is no HTTP: {0}".format(type(error).__name__)) from None
 

@@ -28,8 +28,7 @@ def ask(request: Request, problems: Iterable[str], project: Project, settings: S
         if known is None:
             with durable.Engine(settings, slot, Diagnosis(project, settings, progress)) as engine:
                 engine.begin_report(run)
-                if not durable.wait_until(run.told, settings.report_seconds):
-                    durable.wait_until(run.tried, durable.ATTEMPT_SECONDS)
+                durable.wait_until_told(run, settings.report_seconds)
                 engine.tidy(runs)
         elif run.run_id not in slots.abandoned():
             durable.wait_until(run.told, settings.report_seconds)

@@ -107,8 +107,7 @@ class Diagnosis:
                     elif not run.read().begun:
                         self._go_on_with_abandoned(slots)
                     time.sleep(0.05 * max(1.0, slot.number / 2))
-                if not durable.wait_until(run.told, self._settings.report_seconds):
-                    durable.wait_until(run.tried, durable.ATTEMPT_SECONDS)
+                durable.wait_until_told(run, self._settings.report_seconds)
                 engine.tidy(runs)
         finally:
             slot.release()

@@ -196,6 +196,12 @@ def wait_until(condition: Callable[[], bool], seconds: float | None = None) -> b
     return True
 
 
+def wait_until_told(run: Run, seconds: float) -> None:
+    """Waits until the incident knows of the run, for at most `seconds`, and for one attempt in any case."""
+    if not wait_until(run.told, seconds):
+        wait_until(run.tried, ATTEMPT_SECONDS)
+
+
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 def _carry_out(run_id: str) -> None:
     """A run from its first step to the report it begins."""

@@ -96,8 +96,7 @@ def _go_on(engine: object, run: Run) -> None:
         run.record.pending = Pending(since=now(), rounds=run.record.pending.rounds + 1)
         before = 0
         run.save()
-        engine.begin_report(run)
-    elif engine.report_unknown(run):
+    if engine.report_unknown(run):
         engine.begin_report(run)
     else:
         engine.urge(run)

@@ -91,14 +91,20 @@ class Slots:
         return sorted((file for file in files if file.name.isdigit()), key=lambda file: int(file.name))
 
 
-def _take(file: Path) -> Slot | None:
+def lock(file: Path) -> int | None:
+    """The descriptor by which this process holds `file` until it is closed; None where another one does."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
-    return Slot(file, descriptor)
+    return descriptor
+
+
+def _take(file: Path) -> Slot | None:
+    descriptor = lock(file)
+    return None if descriptor is None else Slot(file, descriptor)
 
 
 def _runs(file: Path) -> list[str]:

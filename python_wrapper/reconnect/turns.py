@@ -8,13 +8,13 @@ stands in another partition than a run on one of them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from reconnect.errors import ReconnectError
+from reconnect.slots import lock
 
 _POLL = 0.05
 
@@ -37,15 +37,8 @@ def _wait(folder: Path, servers: list[str], given_up: Callable[[], bool], held: 
     """Everybody takes the servers in the same order: nobody waits for somebody who waits for them."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for server in servers:
-        descriptor = os.open(folder / server, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        held.callback(os.close, descriptor)
-        while not _taken(descriptor) and not given_up():
+        while (descriptor := lock(folder / server)) is None:
+            if given_up():
+                return
             time.sleep(_POLL)
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        held.callback(os.close, descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import ssl
@@ -88,6 +89,14 @@ class Workplace:
         finally:
             process.kill()
         return Ended(process.returncode, stdout, stderr)
+
+    def killed_after(self, seconds: float, *arguments: str) -> None:
+        """A command that is killed after so long, unless it has ended before."""
+        process = self.start(*arguments)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=seconds)
+        process.kill()
+        process.communicate()
 
     def diagnose(self, *arguments: str) -> Ended:
         return self.reconnect("diagnose-server", *arguments, "--inventory", str(self.inventory))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
-import subprocess
 
 import pytest
 from reconnect.runs import Request, Runs
@@ -59,11 +57,7 @@ def test_killed_at_any_moment(workplace, tmp_path, seed):
     (tmp_path / "go").touch()
     incident = tmp_path / "incident.md"
     asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
-    process = workplace.start(*asked)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.communicate(timeout=random.Random(seed).uniform(1.0, 10.0))
-    process.kill()
-    process.communicate()
+    workplace.killed_after(random.Random(seed).uniform(1.0, 10.0), *asked)
     assert workplace.reconnect("resume").code == 0
     if workplace.runs:
         ended_once(incident)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
-import subprocess
 
 import pytest
 from reconnect.runs import Request, Runs
@@ -97,11 +95,7 @@ def test_a_question_that_was_killed_at_any_moment_is_asked_once(workplace, tmp_p
     incident = tmp_path / "incident.md"
     incident.write_text("Account: 601\n\nHello\n")
     asked = ["fix-account-config", "--incident", f"file:{incident}", "--inventory", str(workplace.inventory)]
-    process = workplace.start(*asked)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.communicate(timeout=random.Random(seed).uniform(0.5, 4.0))
-    process.kill()
-    process.communicate()
+    workplace.killed_after(random.Random(seed).uniform(0.5, 4.0), *asked)
     assert workplace.reconnect("resume").code == 0
     if workplace.runs:
         assert incident.read_text().count("[reconnect-question-") == 1

@@ -80,6 +80,12 @@ ClientReport = Annotated[
 ]
 Apply = Annotated[bool, typer.Option("--apply", help="Mend what may be mended.")]
 Check = Annotated[bool, typer.Option("--check", help="Say what would be mended, in Ansible's check mode.")]
+IdleTest = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SECONDS", min=8, max=900, help="Measure whether the way forgets a connection that is silent so long."
+    ),
+]
 Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=1, max=86400, help="End the run after this long.")]
 InventorySource = Annotated[
     Path | None, typer.Option("--inventory", metavar="DIR", help="The inventory; else the one of this site.")
@@ -105,6 +111,7 @@ def diagnose_server(
     call_test: Annotated[
         bool, typer.Option("--call-test", help="Have the reserved accounts place a real secure call of 10 s, too.")
     ] = False,
+    idle_test: IdleTest = None,
     capture: Annotated[
         int,
         typer.Option(
@@ -119,6 +126,7 @@ def diagnose_server(
     """Find out why people can't register with a server; with --apply, mend it."""
     asked = _Asked("diagnose-server.yml", _mode(apply, check), servers or [], account, incident, report, timeout)
     asked.approvals, asked.call_test, asked.capture = approve or [], call_test, capture
+    asked.idle_test = _within(idle_test, timeout)
     ended = _carry_out(context, asked, inventory_source, verbose)
     _tell(ended, as_json)
 
@@ -147,6 +155,7 @@ def fix_account_config(
     rotate_password: Annotated[
         bool, typer.Option("--rotate-password", help="Mend a wrong password by a new one, stored in the registry.")
     ] = False,
+    idle_test: IdleTest = None,
     timeout: Timeout = 300,
     inventory_source: InventorySource = None,
     as_json: Json = False,
@@ -160,6 +169,7 @@ def fix_account_config(
     asked = _Asked("fix-account-config.yml", mode, [server] if server else [], account, incident, report, timeout)
     asked.account_needed = True
     asked.watch, asked.go_on, asked.rotate_password = watch, go_on, rotate_password
+    asked.idle_test = _within(idle_test, timeout)
     ask = _ask if mode == "diagnose" and not as_json and sys.stdin.isatty() else None
     ended = _carry_out(context, asked, inventory_source, verbose, ask)
     if ended.superseded:
@@ -194,8 +204,16 @@ class _Asked:
     go_on: bool = False
     rotate_password: bool = False
     call_test: bool = False
+    idle_test: int = 0
     capture: int = 0
     account_needed: bool = False
+
+
+def _within(idle_test: int | None, timeout: float) -> int:
+    """For how many seconds to be silent; the run must not end before it has been."""
+    if idle_test and timeout < idle_test + 60:
+        raise InputError(f"--idle-test {idle_test} takes a --timeout of at least {idle_test + 60} s.")
+    return idle_test or 0
 
 
 def _mode(apply: bool, check: bool) -> Mode:
@@ -253,6 +271,7 @@ def _carry_out(
         go_on=asked.go_on,
         rotate_password=asked.rotate_password,
         call_test=asked.call_test,
+        idle_test=asked.idle_test,
         capture=asked.capture,
         timeout=asked.timeout,
         command=list(context.obj),

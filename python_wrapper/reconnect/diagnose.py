@@ -265,6 +265,7 @@ class Diagnosis:
                 "reconnect_continue": request.go_on,
                 "reconnect_rotate_password": request.rotate_password,
                 "reconnect_call_test": request.call_test,
+                "reconnect_idle_test": request.idle_test,
                 "reconnect_capture": request.capture,
                 "reconnect_mask_numbers": self._settings.mask_numbers,
                 "reconnect_client_report_file": str(run.client_report_file) if request.client_report else "",

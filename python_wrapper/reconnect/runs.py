@@ -38,8 +38,8 @@ class Request(BaseModel):
 
     `watch` is how many seconds the account's registration attempts are watched (fix-account-config), `go_on` whether
     first level goes straight on into second level's diagnosis, `rotate_password` whether it mends a wrong password by a
-    new one, `call_test` whether the reserved accounts place a call,
-    `capture` for how many seconds packets of SIP are captured.
+    new one, `call_test` whether the reserved accounts place a call, `idle_test` for up to how many seconds connections
+    are silent, `capture` for how many seconds packets of SIP are captured.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -57,6 +57,7 @@ class Request(BaseModel):
     go_on: bool = False
     rotate_password: bool = False
     call_test: bool = False
+    idle_test: int = 0
     capture: int = 0
     timeout: float
     command: list[str]

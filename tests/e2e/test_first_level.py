@@ -14,7 +14,7 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._probe impor
 from ansible_collections.privatewave.reconnect.plugins.module_utils._register import register
 from trials.cases import SERVERS
 from trials.phone import follows_the_message, stays_connected
-from trials.tools import INVENTORY, ROOT
+from trials.tools import INVENTORY, ROOT, password_of
 
 PJSIP = (
     "SELECT e.*, a.*, o.* FROM ps_endpoints e LEFT JOIN ps_auths a ON a.id = e.auth "
@@ -53,11 +53,6 @@ def rows(lab, server: str) -> str:
     return lab.run(server, *ROWS[server])
 
 
-def secret(server: str, account: str) -> str:
-    """The password that the lab gave an account."""
-    return json.loads((ROOT / "tests/lab/.state/secrets.yml").read_text())["servers"][server]["accounts"][account]
-
-
 def watched(state: Path, server: str) -> dict:
     """What the newest run saw during the forced reconnection."""
     newest = max(state.rglob(f"evidence/{server}.json"), key=lambda file: file.stat().st_mtime)
@@ -87,7 +82,7 @@ def test_an_account_is_fixed_and_the_second_run_changes_nothing(lab, fix, broken
         assert ending(planned) == (10, "fault_found")
         (step,) = planned.result["verdict"]["plan"]
         assert any(line.startswith("+") for line in step["changes"]), step
-        assert secret(server, account) not in planned.stdout
+        assert password_of(server, account) not in planned.stdout
         before = rows(lab, server)
         checked = fix(server, account, "--check")
         assert (checked.code, rows(lab, server)) == (10, before)
@@ -141,7 +136,7 @@ def test_a_client_that_fetches_its_configuration_shows_its_password_to_nobody(la
     with broken(server), follows_the_message(lab, "1004"):
         ended = fix(server, "1004", "--yes", report={"internet": True, "settings": {"port": 5071}})
     assert ending(ended) == (0, "fixed_client_configuration"), ended.result["remedies"]
-    assert secret(server, "1004") not in ended.stdout
+    assert password_of(server, "1004") not in ended.stdout
 
 
 @servers
@@ -156,7 +151,7 @@ def test_a_client_that_does_not_come_is_not_called_fixed(lab, fix, broken, serve
 
 @servers
 def test_a_user_who_connects_during_the_watch_had_a_temporary_problem(lab, fix, server):
-    password = secret(server, "1003")
+    password = password_of(server, "1003")
     authorities = (ROOT / "tests/lab/.state/ca.crt").read_text()
     place = (lab.run(server, "hostname", "-I").split()[0], 5061, "tls")
     over = threading.Event()
@@ -182,7 +177,8 @@ def test_a_user_who_connects_during_the_watch_had_a_temporary_problem(lab, fix, 
 def test_the_forced_reconnection_takes_a_dead_contact_away(lab, fix, tmp_path, server):
     place = (lab.run(server, "hostname", "-I").split()[0], 5060, "udp")
     # It registers and is gone: over UDP nobody tells Asterisk.
-    answer = register("1003", "1003", secret(server, "1003"), *place, f"{server}.reconnect.test", 60, True, None, 8)
+    known = (password_of(server, "1003"), *place, f"{server}.reconnect.test")
+    answer = register("1003", "1003", *known, 60, True, None, 8)
     assert answer["registered"]
 
     def contacts() -> str:
@@ -199,7 +195,7 @@ def test_the_forced_reconnection_takes_a_dead_contact_away(lab, fix, tmp_path, s
 @servers
 def test_a_living_client_is_told_to_look_again_and_answers(lab, fix, server, tmp_path):
     # pbx22 is told over AMI. On pbx16 nobody may send it over AMI, and the command line sends a section's of a file.
-    with stays_connected(lab, f"{server}.reconnect.test", "1003", secret(server, "1003")) as log:
+    with stays_connected(lab, f"{server}.reconnect.test", "1003", password_of(server, "1003")) as log:
         fix(server, "1003", "--watch", "3", "--yes")
         told = log()
     seen = watched(tmp_path, server)
@@ -236,7 +232,7 @@ def test_the_best_digest_that_the_server_offers_proves_the_account(lab, fix, dig
     for offered, used in (("MD5", "MD5"), ("MD5,SHA-256", "SHA-256")):
         digests(f"supported_algorithms_uas = '{offered}'")
         answer = register(
-            "1018", "1018", secret(server, "1018"), *place, f"{server}.reconnect.test", 60, False, None, 8
+            "1018", "1018", password_of(server, "1018"), *place, f"{server}.reconnect.test", 60, False, None, 8
         )
         assert answer["registered"], answer
         assert answer["answers"][-1]["algorithm"] == used

@@ -104,8 +104,8 @@ data_directory() {
     done
 }
 
-# change_account NAME STATEMENTS: keep an account's rows as they are, then change them
-change_account() {
+# keep_account NAME: keep an account's rows as they are, for restore_account
+keep_account() {
     mkdir -p "$(dirname "$kept")"
     if has_postgresql; then
         for table in ps_endpoints ps_auths ps_aors; do
@@ -118,6 +118,11 @@ change_account() {
     else
         mysqldump --no-create-info --replace --where="name = '$1'" asterisk sippeers >"$kept.sql"
     fi
+}
+
+# change_account NAME STATEMENTS: keep an account's rows as they are, then change them
+change_account() {
+    keep_account "$1"
     database "$2"
     forget_peer "$1"
 }

@@ -35,6 +35,7 @@ class Case:
     wide: bool = False
     account: str = ""
     client_report: dict[str, Any] | None = None
+    idle_test: int = 0
     command: str = "diagnose-server"
     follows: bool = False
     expects: dict[str, Any] = field(default_factory=dict)
@@ -102,6 +103,7 @@ def of_file(kind: str, file: Path) -> list[Case]:
             client_report=next(
                 (part["client_report"] for part in (content, *parts) if part.get("client_report")), None
             ),
+            idle_test=content.get("idle_test", 0),
             command=content.get("command", "diagnose-server"),
             follows=content.get("follows", False),
             expects=content.get("expects") or {},

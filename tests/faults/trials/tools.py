@@ -83,6 +83,12 @@ class Lab:
         return self("exec", host, "--", *command)
 
 
+def password_of(server: str, account: str) -> str:
+    """The password that the lab gave an account."""
+    secrets = json.loads((ROOT / "tests" / "lab" / ".state" / "secrets.yml").read_text(encoding="utf-8"))
+    return secrets["servers"][server]["accounts"][account]
+
+
 def reconnect(state: Path, *words: str, json_output: bool = True, limit: float = 180) -> Ended:
     """Call the command with a state directory of its own; ``--json`` unless told otherwise."""
     return call(RECONNECT, *asked(words, json_output), limit=limit, env=surroundings(state))

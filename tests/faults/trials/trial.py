@@ -158,6 +158,8 @@ def diagnose(case: Case, workspace: Path, *more: str) -> Ended:
         words = [case.command, case.account, "--server", case.server, "--watch", "0", "--inventory", "inventories/lab"]
     elif case.account:
         words += ["--account", case.account]
+    if case.idle_test:
+        words += ["--idle-test", str(case.idle_test)]
     if case.client_report is not None:
         workspace.mkdir(parents=True, exist_ok=True)
         report = workspace / "client-report.json"

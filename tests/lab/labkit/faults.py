@@ -44,6 +44,8 @@ class Fault:
     certificate_days: int
     #: In how many days it begins to be valid; a month ago when it is not said.
     certificate_begins: int
+    #: An account of the server that is brought back as it was, whatever a remedy made of it.
+    keeps_account: str
     inject: str
     settled: str
     heal: str
@@ -74,6 +76,7 @@ def read(name: str) -> Fault:
         servers=tuple(content.get("servers", USUAL)),
         certificate_days=content.get("certificate_days", 0),
         certificate_begins=content.get("certificate_begins", -30),
+        keeps_account=content.get("keeps_account", ""),
         inject=content.get("inject", "true"),
         settled=content.get("settled", ""),
         heal=content.get("heal", "true"),
@@ -109,6 +112,10 @@ def inject(fault: Fault, server: str) -> None:
     if fault.certificate_days:
         chain = state.fresh_certificate(HOSTS[server], fault.certificate_begins, fault.certificate_days)
         podman.run_script(host, f"mkdir -p /opt/lab/kept\ncat > /opt/lab/kept/fresh.crt <<'CHAIN'\n{chain}CHAIN\n")
+    if fault.keeps_account:
+        kept = podman.run_script(server, helped(fault, server, f"keep_account {fault.keeps_account}"), SCRIPT_SECONDS)
+        if kept.returncode:
+            raise LabError(f"{fault.name}: the account could not be kept on {server}: {kept.stderr.strip()}")
     code, words = run(fault, server, helped(fault, server, fault.inject))
     if code:
         raise LabError(f"{fault.name} could not be injected on {host}: {words}")
@@ -127,6 +134,10 @@ def heal(fault: Fault, server: str) -> str | None:
     forget(fault.name, server)
     try:
         code, words = run(fault, server, helped(fault, server, fault.heal))
+        if fault.keeps_account and not code:
+            given = helped(fault, server, f"restore_account {fault.keeps_account}")
+            done = podman.run_script(server, given, SCRIPT_SECONDS)
+            code, words = done.returncode, done.stderr.strip()
     except LabError as error:
         return str(error)
     return words or f"exit code {code}" if code else None

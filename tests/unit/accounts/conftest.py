@@ -13,12 +13,13 @@ PJSIP = """
 CREATE TABLE ps_endpoints (id PRIMARY KEY, transport, aors, auth, context, disallow, allow,
     media_encryption, deny, permit, extra);
 CREATE TABLE ps_auths (id PRIMARY KEY, auth_type, username, password, md5_cred, realm);
-CREATE TABLE ps_aors (id PRIMARY KEY, max_contacts, remove_existing, qualify_frequency);
+CREATE TABLE ps_aors (id PRIMARY KEY, max_contacts, remove_existing, maximum_expiration,
+    qualify_frequency);
 CREATE TABLE ps_contacts (id PRIMARY KEY, uri, endpoint);
 """
 SIP = """
 CREATE TABLE sippeers (id INTEGER PRIMARY KEY, name, host, type, secret, md5secret, defaultuser, transport, encryption,
-    context, disallow, allow, permit, deny, qualify, nat, ipaddr);
+    context, disallow, allow, permit, deny, qualify, qualifyfreq, nat, ipaddr);
 """
 
 

@@ -166,6 +166,53 @@ def test_a_stale_digest_beside_the_right_password_is_found_where_the_release_wou
     assert sql("SELECT md5_cred FROM ps_auths") == [(digest("1001", "asterisk", SECRET),)]
 
 
+@pytest.mark.parametrize(
+    ("there", "found", "after"),
+    [
+        ((60, 3600), "every 60 s", ("15", "300")),
+        ((0, 120), "off", ("15", 120)),
+        ((None, None), "off", ("15", "300")),
+        ((15, 3600), None, (15, 3600)),
+    ],
+)
+def test_a_server_that_asks_too_seldom_asks_more_often(database, work, there, found, after):
+    sql = database("pjsip")
+    work("pjsip", WANTED)
+    sql("UPDATE ps_aors SET qualify_frequency = ?, maximum_expiration = ?", *there)
+    assert work("pjsip", WANTED)[1][0]["state"] == "ok"
+    told = work("pjsip", {**WANTED, "keep_alive_seconds": 15})[1][0]
+    assert [(one["cause"], one["found"]) for one in told["findings"]] == ([("nat_idle_drop", found)] if found else [])
+    assert sql("SELECT qualify_frequency, maximum_expiration FROM ps_aors") == [after]
+
+
+@pytest.mark.parametrize(
+    ("there", "seconds", "after"),
+    [
+        (("yes", None), 15, ("yes", "15")),
+        (("no", 20), 15, ("yes", "15")),
+        (("no", None), 60, ("yes", None)),
+        (("2000", None), 60, ("2000", None)),
+        (("yes", 90), 60, ("yes", "60")),
+    ],
+)
+def test_a_peer_is_asked_more_often(database, work, there, seconds, after):
+    sql = database("sip")
+    work("sip", WANTED)
+    sql("UPDATE sippeers SET qualify = ?, qualifyfreq = ?", *there)
+    told = work("sip", {**WANTED, "keep_alive_seconds": seconds})[1][0]
+    assert causes(told) == (["nat_idle_drop"] if there != after else [])
+    assert sql("SELECT qualify, qualifyfreq FROM sippeers") == [after]
+
+
+def test_a_peer_that_no_column_could_have_asked_more_often_is_left(database, work):
+    sql = database("sip")
+    work("sip", WANTED)
+    sql("ALTER TABLE sippeers DROP COLUMN qualifyfreq")
+    assert work("sip", {**WANTED, "keep_alive_seconds": 15})[1][0]["state"] == "ok"
+    sql("UPDATE sippeers SET qualify = 'no'")
+    assert causes(work("sip", {**WANTED, "keep_alive_seconds": 60})[1][0]) == ["nat_idle_drop"]
+
+
 def test_stale_contacts_give_way(database, work):
     sql = database("pjsip")
     work("pjsip", WANTED)

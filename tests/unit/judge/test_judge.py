@@ -248,17 +248,20 @@ def test_a_rule_without_its_evidence_says_unknown(healthy, subset):
     assert {one["status"] for one in found if one["code"] not in ("host.ssh", "asterisk.transport")} <= allowed
 
 
-def test_a_rule_that_crashes_is_isolated(healthy, monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "code"), [("host", "host.rule"), ("client_settings", "client.rule"), ("call", "network.rule")]
+)
+def test_a_rule_that_crashes_is_isolated(healthy, monkeypatch, module, code):
     def broken(_evidence):
         raise KeyError("nothing of the kind")
         yield
 
-    monkeypatch.setattr(broken, "__module__", "judge.rules.host")
+    monkeypatch.setattr(broken, "__module__", f"judge.rules.{module}")
     before = judged(healthy)["findings"]
     monkeypatch.setattr(finding, "RULES", [*finding.RULES, broken])
     monkeypatch.setattr(verdict, "RULES", finding.RULES)
     after = judged(healthy)["findings"]
-    assert next(one for one in after if one not in before)["code"] == "host.rule"
+    assert next(one for one in after if one not in before)["code"] == code
     assert len(after) == len(before) + 1
 
 

@@ -57,6 +57,7 @@ ARGUMENTS = {
     "client_report": {"type": "dict"},
     "watch": {"type": "dict"},
     "call": {"type": "dict"},
+    "idle": {"type": "dict"},
     "vantage_points": {"type": "list", "elements": "str"},
     "deadline": {"type": "float", "default": DEADLINE},
 }
@@ -87,7 +88,11 @@ class ActionModule(ActionBase):
         vantages = self._vantages(arguments["vantage_points"], server, variables)
 
         account, registry = self._registered(server, arguments["account"], variables)
-        options = {"settings": wanted, **({"wanted": account} if account else {})}
+        options: dict[str, Any] = {"settings": wanted}
+        if account:
+            # How often the server has to speak to its client was measured on the way, if at all.
+            measured = (arguments["idle"] or {}).get("data") or {}
+            options["wanted"] = {**account, "keep_alive_seconds": measured.get("keep_alive_seconds", 0)}
         documents, rendered = self._rendered(account, wanted, variables)
         options.update({"documents": documents} if documents else {})
         options.update({name: arguments[name] for name in ("account", "subsets") if arguments[name]})
@@ -118,7 +123,7 @@ class ActionModule(ActionBase):
                 **({"account": account} if arguments["account"] else {}),
                 "paths": {CONTROL if name == CONTROL else name[1]: answer for name, answer in answers.items()},
                 "client_report": arguments["client_report"],
-                **({"call": arguments["call"]} if arguments["call"] else {}),
+                **{name: arguments[name] for name in ("call", "idle") if arguments[name]},
             },
         )
         return result

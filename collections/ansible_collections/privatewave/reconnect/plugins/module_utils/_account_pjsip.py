@@ -14,6 +14,8 @@ NEW_AOR = {
     "maximum_expiration": "3600",
 }
 QUALIFY_SECONDS = "60"
+#: Seconds after which a client whose connection was lost is back at the latest.
+EXPIRY_SECONDS = 300
 DEFAULT_REALM = "asterisk"
 
 
@@ -126,6 +128,7 @@ def _aor(plan, account, endpoint, found):
         values = dict(NEW_AOR, id=user, max_contacts=str(wanted), qualify_frequency=frequency)
         plan.insert("aor", user, values)
         return
+    _keep_alive(plan, account, row)
     limit = plans.text(row, "max_contacts")
     limit = int(limit) if limit.isdigit() else 0
     if limit < 1:
@@ -143,3 +146,16 @@ def _aor(plan, account, endpoint, found):
             plan.delete("contact", contact["id"])
     elif limit < wanted:
         plan.wrong("max_contacts", str(wanted), str(limit), None, "aor", user, {"max_contacts": str(wanted)})
+
+
+def _keep_alive(plan, account, row):
+    """The server's half of the keep-alive (OPTIONS), where it has to speak more often than so many seconds."""
+    wanted, found = account.get("keep_alive_seconds"), plans.seconds(row, "qualify_frequency")
+    if wanted and not 0 < found <= wanted:
+        values = {"qualify_frequency": str(wanted)}
+        if not 0 < plans.seconds(row, "maximum_expiration") <= EXPIRY_SECONDS:
+            values["maximum_expiration"] = str(EXPIRY_SECONDS)
+        shown = "every {0} s".format(found) if found else "off"
+        plan.wrong(
+            "keep_alive", "every {0} s".format(wanted), shown, "nat_idle_drop", "aor", account["username"], values
+        )

@@ -94,6 +94,12 @@ def text(row, column):
     return "" if value is None else str(value).strip()
 
 
+def seconds(row, column):
+    """A column with a number of seconds; 0 when there is none."""
+    found = text(row, column)
+    return int(found) if found.isdigit() else 0
+
+
 def listed(value):
     """The entries of a list with commas."""
     return [one.strip() for one in str(value or "").split(",") if one.strip()]

@@ -13,6 +13,8 @@ NEW_PEER = {
     "directmedia": "no",
 }
 DEFAULT_REALM = "asterisk"
+#: How often Asterisk asks a peer that has ``qualify`` and no ``qualifyfreq``, in seconds.
+QUALIFY_SECONDS = 60
 #: What Asterisk takes a peer's transport for when it says none.
 DEFAULT_TRANSPORT = "udp"
 
@@ -44,6 +46,7 @@ def compare(plan, account, found, world):
     plans.codecs(plan, "peer", user, account, row)
     plans.context(plan, "peer", user, account, row)
     plans.acl(plan, account, row, named=("acl", "contactacl"))
+    _keep_alive(plan, account, row)
 
 
 def _way_in(plan, account, row):
@@ -77,3 +80,20 @@ def _credentials(plan, user, password, row, realm, domain):
     if values:
         shown = plans.MASKED if stored or kept else None
         plan.wrong("password", plans.MASKED, shown, cause, "peer", user, values)
+
+
+def _keep_alive(plan, account, row):
+    """The server's half of the keep-alive (OPTIONS), where it has to speak more often than so many seconds."""
+    wanted = account.get("keep_alive_seconds")
+    is_on = plans.text(row, "qualify").lower() not in ("", "no", "0", "off")
+    found = (plans.seconds(row, "qualifyfreq") or QUALIFY_SECONDS) if is_on else 0
+    if not wanted or 0 < found <= wanted:
+        return
+    values = {} if is_on else {"qualify": "yes"}
+    if wanted < QUALIFY_SECONDS or plans.seconds(row, "qualifyfreq"):
+        values["qualifyfreq"] = str(wanted)
+    if all(plan.knows("peer", column) for column in values):
+        shown = "every {0} s".format(found) if found else "off"
+        plan.wrong(
+            "keep_alive", "every {0} s".format(wanted), shown, "nat_idle_drop", "peer", account["username"], values
+        )

@@ -32,7 +32,7 @@ def register(account, auth_name, password, server, port, transport, domain, expi
     for. The password is sent only as a digest, and over TLS only to a server whose certificate is good for the domain.
     """
     deadline = time.monotonic() + limit
-    with _open(server, port, transport, domain, ca, deadline) as sock:
+    with connect(server, port, transport, domain, ca, deadline) as sock:
         flow = _sip_client.Flow(sock, transport, _net.bracketed(domain), account)
         client = _Client(flow, auth_name, password, deadline)
         try:
@@ -89,7 +89,7 @@ class _Client:
         self._count = 0
 
     def ask(self, expires):
-        """One registration: the last of its answers. Raises `ProbeError`."""
+        """One registration: the last of its answers; with ``expires`` None only a question. Raises `ProbeError`."""
         tried = None
         for _round in range(ROUNDS):
             response = self._send(expires)
@@ -110,7 +110,7 @@ class _Client:
 
     def _send(self, expires):
         uri = "sip:{0}".format(self.flow.domain)
-        headers = [("Contact", self.flow.contact), ("Expires", str(expires))]
+        headers = [] if expires is None else [("Contact", self.flow.contact), ("Expires", str(expires))]
         algorithm = None
         if self._challenge:
             status, challenge = self._challenge
@@ -138,7 +138,19 @@ class _Client:
         return response
 
 
-def _open(server, port, transport, domain, ca, deadline):
+def log_in(flow, account, password, deadline):
+    """Prove to be an account by asking for its contacts, and change none of them (RFC 3261, 10.2.3).
+
+    Raises `ProbeError`, ``denied`` when the server does not let it in.
+    """
+    response = _Client(flow, account, password, deadline).ask(None)
+    if response.status != 200:
+        reason = _sip.printable(response.reason, TEXT_LIMIT)
+        raise ProbeError("denied", "{0} was not let in: {1} {2}".format(account, response.status, reason).rstrip())
+
+
+def connect(server, port, transport, domain, ca, deadline):
+    """A connected socket; over TLS only to a server whose certificate is good for the domain. Raises `ProbeError`."""
     seconds = deadline - time.monotonic()
     if transport == "udp":
         return _net.connected(socket.SOCK_DGRAM, server, port, seconds)

@@ -417,7 +417,9 @@ def _check(message):
         parse_via(value)
     if message.all("Contact") != ["*"]:
         for value in message.listed("Contact"):
-            parse_address(value)
+            # This is what chan_sip tells of an account that has no contact.
+            if message.status is None or not value.startswith("<>"):
+                parse_address(value)
     for name, most in (("Max-Forwards", 255), ("Expires", 2**32 - 1), ("Content-Length", MESSAGE_LIMIT)):
         if message.get(name) is not None:
             _number(name, message.get(name), most)

@@ -16,6 +16,7 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._probe impor
 T1 = 0.5
 T2 = 4.0
 USER_AGENT = "Reconnect"
+KEEP_ALIVE = b"\r\n\r\n"
 
 
 def nonce():
@@ -87,6 +88,32 @@ class Flow:
             limit = "{0:.1f} s".format(deadline - started)
             raise ProbeError("timed_out", "no answer to {0} within {1}".format(method, limit)) from None
 
+    def keep_alive(self):
+        """Say that we are still there (RFC 5626, 3.5.1). Raises `ProbeError` when the connection is lost."""
+        try:
+            self.sock.sendall(KEEP_ALIVE)
+        except OSError as error:
+            raise _lost(error) from None
+
+    def listen(self, until):
+        """Say nothing until a time of ``time.monotonic``, and keep what comes.
+
+        Raises `ProbeError`: ``refused`` when the other side closes the connection, another one when it is lost.
+        """
+        while time.monotonic() < until:
+            self.sock.settimeout(max(0.001, until - time.monotonic()))
+            try:
+                piece = self.sock.recv(16384)
+            except socket.timeout:
+                return
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                piece = b""
+            except OSError as error:
+                raise _lost(error) from None
+            if not piece:
+                raise ProbeError("refused", "the server closed the connection")
+            self._received = (self._received + piece)[-_sip.MESSAGE_LIMIT :]
+
     def _final_response(self, message, branch, method, deadline):
         interval = T1
         resend_at = time.monotonic() + interval
@@ -148,6 +175,10 @@ class Flow:
                     raise _sip.SIPError("the connection was closed in the middle of a message")
                 raise ProbeError("refused", "the server closed the connection instead of answering")
             self._received += piece
+
+
+def _lost(error):
+    return ProbeError("unreachable", "the connection is lost: {0}".format(error))
 
 
 def options(flow, deadline):

@@ -51,6 +51,13 @@ options:
         description: Whether a new account is asked for regularly whether it is still there.
         type: bool
         default: true
+      keep_alive_seconds:
+        description:
+          - The server asks the client at least so often whether it is still there, and takes no registration for longer
+            than five minutes, so that nothing on the way forgets the connection.
+          - V(0) leaves alone what is there.
+        type: int
+        default: 0
       transport:
         description: The transport that its client uses.
         type: str
@@ -183,6 +190,7 @@ ACCOUNT = {
     "enabled": {"type": "bool", "default": True},
     "security_model": {"type": "str", "choices": ["end_to_end", "end_to_site"], "default": "end_to_end"},
     "keep_alive": {"type": "bool", "default": True},
+    "keep_alive_seconds": {"type": "int", "default": 0},
     "transport": {"type": "str", "choices": ["tls", "tcp", "udp"], "default": "tls"},
     "context": {"type": "str", "default": ""},
     "codecs": {"type": "list", "elements": "str", "default": []},

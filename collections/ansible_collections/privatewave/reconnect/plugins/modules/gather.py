@@ -44,6 +44,9 @@ options:
   call:
     description: What M(privatewave.reconnect.call_test) saw, as a probe. It is passed through into the evidence.
     type: dict
+  idle:
+    description: What M(privatewave.reconnect.idle_test) saw, as a probe. It is passed through into the evidence.
+    type: dict
   vantage_points:
     description:
       - Hosts of the inventory to probe from. They need not be among the hosts of the play.

@@ -97,6 +97,11 @@ class Evidence:
         """The test call, where one was asked for."""
         return _probe("call", self.document.get("call"))
 
+    @property
+    def idle(self) -> Probe:
+        """How long a connection may be silent, where that was measured."""
+        return _probe("idle", self.document.get("idle"))
+
     def probe(self, subset: str, name: str) -> Probe:
         """A probe of the server by subset and name."""
         path = f"{subset}.{name}"

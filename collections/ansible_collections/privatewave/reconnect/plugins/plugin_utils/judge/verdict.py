@@ -78,7 +78,8 @@ def find(evidence: Evidence) -> list[Finding]:
         try:
             findings.extend(list(rule(evidence)))
         except Exception as error:
-            subject = rule.__module__.rpartition(".")[2]
+            module = rule.__module__.rpartition(".")[2]
+            subject = next((one for one in STEPS if module.startswith(one)), "network")
             summary = f"The rule {rule.__name__} failed on this evidence ({type(error).__name__}: {error})."
             findings.append(
                 Finding(f"{subject}.rule", "unknown", subject, summary, rule.__name__, runbook_step=STEPS[subject])

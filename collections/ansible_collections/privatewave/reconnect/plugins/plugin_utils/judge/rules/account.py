@@ -9,7 +9,7 @@ from typing import Any
 
 from ..evidence import Evidence
 from ..finding import Finding, Say, counted, rule
-from .client_settings import password_is_right
+from .client_settings import KEEP_ALIVE, password_is_right
 
 #: What is called otherwise by people than by the account registry.
 WORDS = {
@@ -120,7 +120,10 @@ def _digest(auth: Mapping[str, Any]) -> Iterator[Finding]:
 
 @rule
 def registry(evidence: Evidence) -> Iterator[Finding]:
-    """The account is what the account registry wants. Whom its access list lets in shows in its attempts only."""
+    """The account is what the account registry wants.
+
+    Whom its access list lets in shows in its attempts only, whether it is asked often enough in the way there.
+    """
     found = evidence.probe("account", "registry")
     if found.error == "skipped" or "account" not in evidence.document:
         return
@@ -131,7 +134,9 @@ def registry(evidence: Evidence) -> Iterator[Finding]:
     if not found.data.get("registered"):
         yield say.warns("The account registry has no such account, so there is nothing to compare it with.")
         return
-    wrong = [one for one in found.data.get("findings") or [] if one.get("cause") not in (None, "acl_denies")]
+    wrong = [
+        one for one in found.data.get("findings") or [] if one.get("cause") not in (None, "acl_denies", KEEP_ALIVE)
+    ]
     for one in wrong:
         if one["cause"] == "account_disabled":
             yield say.fails("The account registry has disabled the account.", "account_disabled")

@@ -27,6 +27,8 @@ ENDED = {
     "no_contact": "was let in, but the server did not store the contact",
     "forbidden": "was turned away",
 }
+#: A difference from the account registry that keeps nobody from registering, see rules/idle.py.
+KEEP_ALIVE = "nat_idle_drop"
 #: What no server of ours speaks any more.
 OLD_TLS = ("sslv3", "ssl3", "tlsv1", "tlsv1.0", "tls1.0", "tlsv1.1", "tls1.1")
 
@@ -81,14 +83,15 @@ def _keep_alive(evidence: Evidence, said: Mapping[str, Any]) -> Iterator[Finding
     say = Say("client.keep_alive", "client", "keep-alive", evidence=(("client_report.settings", said["keep_alive"]),))
     if said["keep_alive"]:
         yield say.passes("The client's keep-alive is on.")
-    elif _lost(evidence):
+    elif connection_lost(evidence):
         # Off alone keeps nobody from registering; together with lost connections it is what loses them.
         yield say.fails("The client's keep-alive is off, and its connections get lost.", "client_keepalive_off")
     else:
         yield say.warns("The client's keep-alive is off.", "client_keepalive_off")
 
 
-def _lost(evidence: Evidence) -> bool:
+def connection_lost(evidence: Evidence) -> bool:
+    """Whether the account's last connection was lost, by the session log."""
     found = evidence.probe("account", "sessions")
     account = found.data.get("account") if found.ok and isinstance(found.data, Mapping) else None
     entries = (account or {}).get("entries") or []
@@ -159,7 +162,7 @@ def password_is_right(evidence: Evidence) -> bool:
     found = evidence.probe("account", "registry")
     if not found.ok or not found.data.get("registered"):
         return False
-    return not any(one.get("cause") for one in found.data.get("findings") or [])
+    return not any(one.get("cause") not in (None, KEEP_ALIVE) for one in found.data.get("findings") or [])
 
 
 def _account(evidence: Evidence) -> str:

@@ -183,7 +183,7 @@ password_of() {
 }
 
 # register_as NAME [SECONDS]: REGISTER as the account over TLS with the password on standard input, from the server itself,
-# and vanish after SECONDS without a word; prints the answer
+# answer its questions, and vanish after SECONDS without a word; prints the answer
 register_as() {
     # The program comes by another way than the password, which no argument may be.
     python3 <(cat <<'PYTHON'
@@ -196,24 +196,41 @@ context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 md5 = lambda *parts: hashlib.md5(":".join(parts).encode()).hexdigest()
 uri = "sip:%s" % server
 with context.wrap_socket(socket.create_connection((server, 5061), 3)) as client:
-    client.settimeout(3)
     own = "%s:%d" % client.getsockname()[:2]
+    heard = ""
+
+    def say(*lines):
+        client.sendall("\r\n".join((*lines, "Content-Length: 0", "", "")).encode())
+
+    def answer(seconds):
+        """The next final answer within so many seconds, or None; what the server asks is answered meanwhile."""
+        global heard
+        end = time.monotonic() + seconds
+        while True:
+            head, blank, rest = heard.partition("\r\n\r\n")
+            if blank:
+                heard = rest
+                if re.match("SIP/2.0 [2-6]", head):
+                    return head
+                if head.startswith("OPTIONS "):
+                    say("SIP/2.0 200 OK", *re.findall("(?im)^(?:Via|From|To|Call-ID|CSeq): [^\r]*", head))
+                continue
+            try:
+                client.settimeout(max(0.001, end - time.monotonic()))
+                heard += client.recv(4096).decode()
+            except socket.timeout:
+                return None
 
     def ask(number, *more):
-        client.sendall("\r\n".join((
-            "REGISTER %s SIP/2.0" % uri,
+        say("REGISTER %s SIP/2.0" % uri,
             "Via: SIP/2.0/TLS %s;branch=z9hG4bKas%d;rport" % (own, number),
             "From: <sip:%s@%s>;tag=as" % (user, server),
             "To: <sip:%s@%s>" % (user, server),
             "Call-ID: as@%s" % own,
             "CSeq: %d REGISTER" % number,
             "Contact: <sip:%s@%s;transport=tls>" % (user, own),
-            "Expires: 600", "Max-Forwards: 70", *more, "Content-Length: 0", "", "",
-        )).encode())
-        while True:
-            answer = client.recv(4096).decode()
-            if re.match("SIP/2.0 [2-6]", answer):
-                return answer
+            "Expires: 600", "Max-Forwards: 70", *more)
+        return answer(3)
 
     asked = re.search("(?im)^WWW-Authenticate: Digest .*$", ask(1)).group()
     realm, nonce = (re.search('%s="([^"]*)"' % name, asked).group(1) for name in ("realm", "nonce"))
@@ -222,7 +239,7 @@ with context.wrap_socket(socket.create_connection((server, 5061), 3)) as client:
     said = 'Digest username="%s",realm="%s",nonce="%s",uri="%s",response="%s",algorithm=MD5' % (
         user, realm, nonce, uri, proof)
     print(ask(2, "Authorization: " + said + (',qop=auth,nc=00000001,cnonce="as"' if qop else "")).splitlines()[0])
-    time.sleep(float(seconds))
+    answer(float(seconds))
 PYTHON
 ) "$1" "$ADDRESS" "${2:-0}"
 }

@@ -11,23 +11,37 @@ from contextlib import contextmanager
 from .tools import LAB, ROOT, Lab
 
 MESSAGES = ROOT / "tests" / "lab" / ".state" / "messages"
-#: Fetches, registers, and ends by itself. The link is the first argument.
-LINPHONE = """
-home=$(mktemp -d) && trap 'rm -rf "$home"' EXIT && mkdir -p "$home/.local/share/linphone"
-printf '[misc]\\nconfig-uri=%s\\n[sip]\\nroot_ca=/etc/ssl/certs/ca-certificates.crt\\n' "$1" > "$home/rc"
-printf 'sip_port=-1\\nsip_tcp_port=-1\\n' >> "$home/rc"
-(sleep 12; echo quit) | HOME=$home timeout 20 linphonec -c "$home/rc" > /dev/null 2>&1 || true
+#: Fetches what it needs to register by a link.
+BY_LINK = """
+[misc]
+config-uri={link}
+[sip]
+root_ca=/etc/ssl/certs/ca-certificates.crt
+sip_port=-1
+sip_tcp_port=-1
 """
 #: Registers and stays, in a folder of its own, until it is stopped. Its configuration comes on standard input.
 STAYS = """
 umask 077 && mkdir -p "/run/$1/.local/share/linphone" && cat > "/run/$1/rc"
 systemd-run --quiet --collect --unit="$1" --setenv=HOME="/run/$1" --property=RuntimeMaxSec=120 -- \\
-    sh -c 'sleep 120 | linphone-daemon --config $HOME/rc --log $HOME/log'
+    sh -c 'mkfifo "$HOME/words" && exec linphone-daemon --config "$HOME/rc" --log "$HOME/log" <> "$HOME/words"'
 for try in $(seq 100); do
     if grep -qs 'to \\[LinphoneRegistrationOk\\]' "/run/$1/log"; then exit; fi
     sleep 0.1
 done
 exit 1
+"""
+#: Unregisters and ends.
+LEAVES = """
+if systemctl --quiet is-active "$1"; then
+    echo quit > "/run/$1/words"
+    for try in $(seq 50); do
+        systemctl --quiet is-active "$1" || break
+        sleep 0.1
+    done
+fi
+systemctl stop "$1.service"
+rm -rf "/run/$1"
 """
 LIVING = """
 [sip]
@@ -49,22 +63,27 @@ passwd={password}
 
 
 @contextmanager
-def stays_connected(lab: Lab, domain: str, account: str, password: str) -> Iterator[Callable[[], str]]:
-    """Meanwhile the user's phone is registered at ``domain`` and answers; gives a function that reads its log."""
-    name = f"living-{domain}"
-    configuration = LIVING.format(domain=domain, account=account, password=password)
-    subprocess.run(
-        [LAB, "exec", "phone", "--", "sh", "-c", STAYS, "sh", name], input=configuration, text=True, check=True
-    )
+def linphone(lab: Lab, name: str, configuration: str) -> Iterator[Callable[[], str]]:
+    """Meanwhile Linphone runs on the phone, and has registered if it could; gives a function that reads its log."""
+    subprocess.run([LAB, "exec", "phone", "--", "sh", "-c", STAYS, "sh", name], input=configuration, text=True)
     try:
         yield lambda: lab.run("phone", "cat", f"/run/{name}/log")
     finally:
-        lab.run("phone", "sh", "-c", 'systemctl stop "$1.service"; rm -rf "/run/$1"', "sh", name)
+        lab.run("phone", "sh", "-c", LEAVES, "sh", name)
+
+
+@contextmanager
+def stays_connected(lab: Lab, domain: str, account: str, password: str) -> Iterator[Callable[[], str]]:
+    """Meanwhile the user's phone is registered at ``domain`` and answers; gives a function that reads its log."""
+    configuration = LIVING.format(domain=domain, account=account, password=password)
+    with linphone(lab, f"living-{domain}", configuration) as log:
+        assert "to [LinphoneRegistrationOk]" in log()
+        yield log
 
 
 @contextmanager
 def follows_the_message(lab: Lab, account: str, seconds: float = 60) -> Iterator[None]:
-    """Meanwhile the user opens the link in the next message for ``account`` on the phone."""
+    """Meanwhile the user opens the link in the next message for ``account`` on the phone, and stays connected."""
     message = MESSAGES / f"{account}.txt"
     message.unlink(missing_ok=True)
     over = threading.Event()
@@ -75,7 +94,8 @@ def follows_the_message(lab: Lab, account: str, seconds: float = 60) -> Iterator
             pass
         if message.exists():
             link = next(word for word in message.read_text().split() if word.startswith("https://"))
-            lab.run("phone", "sh", "-c", LINPHONE, "sh", link)
+            with linphone(lab, f"following-{account}", BY_LINK.format(link=link)):
+                over.wait(seconds)
 
     user = threading.Thread(target=follow)
     user.start()

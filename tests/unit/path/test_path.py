@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
 import time
 
@@ -101,6 +102,27 @@ def test_a_connection_that_is_closed_instead_of_answered_is_tried_anew(transport
     (answer,) = data["sip"].values()
     assert (answer["ok"], answer["attempts"], len(connections)) == (True, 2, 2)
     assert answer["data"]["status"] == 200
+
+
+@pytest.mark.parametrize(("resets", "found"), [(1, (True, None)), (9, (False, "refused"))])
+def test_a_handshake_that_is_reset_is_tried_once_more(resets, found, authority, serve, answer_sip):
+    connections = []
+
+    def resets_the_first(connection):
+        connections.append(connection)
+        if len(connections) <= resets:
+            connection.recv(16)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            with authority.context(NAME).wrap_socket(connection, server_side=True) as shaken:
+                answer_sip(shaken)
+
+    only = [{"transport": "tls", "port": serve(resets_the_first)}]
+    data = _path.probe_target(target(tls_ca=authority.pem, transports=only), "control")
+    ((answer,), (sip,)) = (data[kind].values() for kind in ("tls", "sip"))
+    assert (answer["ok"], answer.get("error")) == found
+    assert answer["attempts"] == 2
+    assert (sip["ok"], sip.get("error")) == ((True, None) if found[0] else (False, "skipped"))
 
 
 @pytest.mark.parametrize(("silent", "found"), [(1, (True, None, 2)), (9, (False, "invalid", 2))])

@@ -169,19 +169,26 @@ def _probe_flow(target, transport, address, port):
         started = time.monotonic()
         return _sip_answer(_sip_client.options(flow, min(deadline, started + STEP_SECONDS)), _milliseconds(started))
 
-    def ask_anew():
+    def connect_anew():
         held.pop().close()
         connect()
+
+    def shake_hands_anew():
+        connect_anew()
+        return shake_hands()
+
+    def ask_anew():
+        connect_anew()
         if transport == "tls":
             shake_hands()
         return ask_options()
 
-    def ask_patiently():
+    def patiently(ask, anew):
         # Asterisk now and then closes a connection that it has just accepted: only a second one that ends so says more.
-        first = probe(ask_options)
+        first = probe(ask)
         if transport == "udp" or first.get("error") != "refused":
             return first
-        return dict(probe(ask_anew), attempts=2)
+        return dict(probe(anew), attempts=2)
 
     try:
         if transport == "udp":
@@ -189,10 +196,16 @@ def _probe_flow(target, transport, address, port):
         else:
             steps["tcp"] = probe(connect)
         if transport == "tls":
-            steps["tls"] = probe(shake_hands) if held else failed("skipped", "there is no TCP connection")
+            steps["tls"] = (
+                patiently(shake_hands, shake_hands_anew) if held else failed("skipped", "there is no TCP connection")
+            )
         ready = all(step["ok"] for step in steps.values())
         missing = "TLS" if "tls" in steps and steps["tcp"]["ok"] else "TCP"
-        steps["sip"] = ask_patiently() if ready else failed("skipped", "there is no {0} connection".format(missing))
+        steps["sip"] = (
+            patiently(ask_options, ask_anew)
+            if ready
+            else failed("skipped", "there is no {0} connection".format(missing))
+        )
     finally:
         for sock in held:
             sock.close()
@@ -264,6 +277,10 @@ def _probe_provisioning(target, resolvers):
         return ask()
     except http.client.RemoteDisconnected:
         # A service whose database was just started anew closes what waited for it: only a second one says more.
+        started = time.monotonic()
+    except ProbeError as error:
+        if error.error != "refused":
+            raise
         started = time.monotonic()
     try:
         return dict(ask(), attempts=2)

@@ -340,7 +340,8 @@ def tls(evidence: Evidence) -> Iterator[Finding]:
             elif found.error != "skipped":
                 # Nothing more could be seen: this alert alone says what it is about (RFC 8446, 6.2).
                 cause = "tls_no_common_version" if "PROTOCOL_VERSION" in _alert(found) else None
-                yield say.fails(f"The TLS handshake at {where} from {path.vantage} failed ({found.why}).", cause)
+                again = ", also on a second connection" if (found.raw or {}).get("attempts", 1) > 1 else ""
+                yield say.fails(f"The TLS handshake at {where} from {path.vantage} failed{again} ({found.why}).", cause)
             if found.ok:
                 name = str(evidence.settings.get("sip_domain"))
                 yield from _certificate(evidence, path.vantage, where, name, f"{found.path}.data", found.data)

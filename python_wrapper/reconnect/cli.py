@@ -211,8 +211,8 @@ class _Asked:
 
 def _within(idle_test: int | None, timeout: float) -> int:
     """For how many seconds to be silent; the run must not end before it has been."""
-    if idle_test and timeout < idle_test + 60:
-        raise InputError(f"--idle-test {idle_test} takes a --timeout of at least {idle_test + 60} s.")
+    if idle_test and timeout < 2 * idle_test + 60:
+        raise InputError(f"--idle-test {idle_test} takes a --timeout of at least {2 * idle_test + 60} s.")
     return idle_test or 0
 
 

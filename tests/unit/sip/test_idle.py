@@ -23,6 +23,8 @@ class Server:
         self.lets_in = True
         self.patience = 60.0
         self.says_goodbye = False
+        #: After so many seconds of silence it says something by itself, once.
+        self.speaks_after = None
         self.contacts = []
         self._sock = socket.create_server(("127.0.0.1", 0))
         self.port = self._sock.getsockname()[1]
@@ -40,9 +42,8 @@ class Server:
     def _serve(self, connection):
         with connection, contextlib.suppress(OSError):
             heard = time.monotonic()
-            if self.says_goodbye:
-                connection.settimeout(self.patience)
-            while data := connection.recv(65536):
+            connection.settimeout(self.patience if self.says_goodbye else self.speaks_after)
+            while data := self._hear(connection):
                 silence, heard = time.monotonic() - heard, time.monotonic()
                 if silence > self.patience:
                     # The next to speak is answered with a reset, as by a router that knows the connection no more.
@@ -50,6 +51,16 @@ class Server:
                     return
                 if data.strip():
                     connection.sendall(self._answer(_sip.parse(data)))
+
+    def _hear(self, connection):
+        try:
+            return connection.recv(65536)
+        except TimeoutError:
+            if not self.speaks_after:
+                raise
+            connection.settimeout(None)
+            connection.sendall(b"\r\n\r\n")
+            return b"\r\n"
 
     def _answer(self, request):
         kept = [(n, v) for n, v in request.headers if n in ("Via", "From", "To", "Call-ID", "CSeq")]
@@ -97,6 +108,11 @@ def test_silence_that_the_other_side_ends_with_a_goodbye(server):
     server.patience, server.says_goodbye = LIMIT, True
     found = measure(server)
     assert (ended(found), found["keep_alive_seconds"]) == (["alive", "alive", "closed"], 0)
+
+
+def test_a_silence_that_the_server_breaks_begins_anew(server):
+    server.patience, server.speaks_after = 2.0, 1.5
+    assert ended(measure(server)) == ["alive", "alive", "lost"]
 
 
 def test_an_account_that_is_not_let_in_measures_nothing(server):

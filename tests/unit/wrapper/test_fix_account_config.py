@@ -101,7 +101,7 @@ def test_a_no_changes_nothing_and_tells_the_incident(first_level, tmp_path):
     [
         (["--yes", "--check"], "exclude each other"),
         (["--watch", "601"], "--watch"),
-        (["--idle-test", "300"], "takes a --timeout of at least 360 s"),
+        (["--idle-test", "121"], "takes a --timeout of at least 302 s"),
         (["--watch", "-1"], "--watch"),
         (["--server", "phone"], "not in the group"),
         (["--server", "{{7*7}}"], "server"),

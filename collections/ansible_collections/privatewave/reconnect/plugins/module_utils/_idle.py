@@ -32,16 +32,17 @@ def measure(account, password, server, port, transport, domain, ca, seconds):
     silences = [round(seconds / part, 3) for part in PARTS]
     every = silences[0] / 2
 
-    def one(silence, ping):
+    def one(endure, *how):
         with _register.connect(server, port, transport, domain, ca, time.monotonic() + OPEN_SECONDS) as sock:
             flow = _sip_client.Flow(sock, transport, _net.bracketed(domain), account)
             _register.log_in(flow, account, password, time.monotonic() + OPEN_SECONDS)
-            return _endure(flow, silence, ping)
+            return _ended(flow, endure, *how)
 
     questions = {
-        silence: (lambda silence=silence: one(silence, None), silence + 3 * OPEN_SECONDS) for silence in silences
+        silence: (lambda silence=silence: one(_be_silent, silence), 2 * silence + 3 * OPEN_SECONDS)
+        for silence in silences
     }
-    questions["kept"] = (lambda: one(seconds, every), seconds + 3 * OPEN_SECONDS)
+    questions["kept"] = (lambda: one(_keep_alive, seconds, every), seconds + 3 * OPEN_SECONDS)
     answers = run_all(questions)
     for answer in answers.values():
         if not answer["ok"]:
@@ -68,14 +69,10 @@ def keep_alive_seconds(kept, silent):
     return int(max(alive))
 
 
-def _endure(flow, seconds, ping):
-    """What becomes of a flow on which nothing is said for so long, or a keep-alive every ``ping`` seconds."""
-    end = time.monotonic() + seconds
+def _ended(flow, endure, *how):
+    """What becomes of a flow that has to endure something."""
     try:
-        while time.monotonic() < end:
-            flow.listen(min(end, time.monotonic() + (ping or seconds)))
-            if ping:
-                flow.keep_alive()
+        endure(flow, *how)
     except ProbeError as error:
         return {"ended": "closed" if error.error == "refused" else "lost", "message": str(error)}
     try:
@@ -83,3 +80,21 @@ def _endure(flow, seconds, ping):
     except ProbeError as error:
         return {"ended": "lost", "message": str(error)}
     return {"ended": "alive", "message": ""}
+
+
+def _be_silent(flow, seconds):
+    # chan_pjsip says something by itself every 90 s, on every connection: the silence begins anew then, once.
+    if flow.listen(time.monotonic() + seconds):
+        _listen(flow, time.monotonic() + seconds)
+
+
+def _keep_alive(flow, seconds, every):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        flow.keep_alive()
+        _listen(flow, min(end, time.monotonic() + every))
+
+
+def _listen(flow, until):
+    while time.monotonic() < until:
+        flow.listen(until)

@@ -96,23 +96,23 @@ class Flow:
             raise _lost(error) from None
 
     def listen(self, until):
-        """Say nothing until a time of ``time.monotonic``, and keep what comes.
+        """Say nothing until something comes, at most until a time of ``time.monotonic``. Returns whether it came.
 
         Raises `ProbeError`: ``refused`` when the other side closes the connection, another one when it is lost.
         """
-        while time.monotonic() < until:
+        try:
             self.sock.settimeout(max(0.001, until - time.monotonic()))
-            try:
-                piece = self.sock.recv(16384)
-            except socket.timeout:
-                return
-            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-                piece = b""
-            except OSError as error:
-                raise _lost(error) from None
-            if not piece:
-                raise ProbeError("refused", "the server closed the connection")
-            self._received = (self._received + piece)[-_sip.MESSAGE_LIMIT :]
+            piece = self.sock.recv(16384)
+        except socket.timeout:
+            return False
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            piece = b""
+        except OSError as error:
+            raise _lost(error) from None
+        if not piece:
+            raise ProbeError("refused", "the server closed the connection")
+        self._received = (self._received + piece)[-_sip.MESSAGE_LIMIT :]
+        return True
 
     def _final_response(self, message, branch, method, deadline):
         interval = T1

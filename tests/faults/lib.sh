@@ -217,9 +217,12 @@ with context.wrap_socket(socket.create_connection((server, 5061), 3)) as client:
                 continue
             try:
                 client.settimeout(max(0.001, end - time.monotonic()))
-                heard += client.recv(4096).decode()
+                piece = client.recv(4096)
             except socket.timeout:
                 return None
+            if not piece:
+                return None
+            heard += piece.decode()
 
     def ask(number, *more):
         say("REGISTER %s SIP/2.0" % uri,

@@ -39,7 +39,7 @@ class ActionModule(VantageAction):
         arguments = {
             "domain": wanted["sip_domain"],
             "port": wanted["sip_port"],
-            **self._authorities(wanted, server),
+            **self._authorities(wanted, arguments, variables),
             **arguments,
         }
         watched = {"settings": wanted, "accounts": [arguments["caller"], arguments["callee"]], "seconds": limit}

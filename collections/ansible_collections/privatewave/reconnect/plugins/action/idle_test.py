@@ -34,7 +34,7 @@ class ActionModule(VantageAction):
             "server": next(iter(wanted["addresses"]), wanted["sip_domain"] or server),
             "transport": transport,
             "port": ways[transport],
-            **self._authorities(wanted, server),
+            **self._authorities(wanted, arguments, variables),
             **arguments,
         }
         prober, own = self._at(vantage, variables)

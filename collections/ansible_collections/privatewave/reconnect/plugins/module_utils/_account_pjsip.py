@@ -129,8 +129,7 @@ def _aor(plan, account, endpoint, found):
         plan.insert("aor", user, values)
         return
     _keep_alive(plan, account, row)
-    limit = plans.text(row, "max_contacts")
-    limit = int(limit) if limit.isdigit() else 0
+    limit = plans.number(row, "max_contacts")
     if limit < 1:
         values = {"max_contacts": str(wanted)}
         plan.wrong("max_contacts", str(wanted), str(limit), "max_contacts_zero", "aor", user, values)
@@ -150,12 +149,9 @@ def _aor(plan, account, endpoint, found):
 
 def _keep_alive(plan, account, row):
     """The server's half of the keep-alive (OPTIONS), where it has to speak more often than so many seconds."""
-    wanted, found = account.get("keep_alive_seconds"), plans.seconds(row, "qualify_frequency")
+    wanted, found = account.get("keep_alive_seconds"), plans.number(row, "qualify_frequency")
     if wanted and not 0 < found <= wanted:
         values = {"qualify_frequency": str(wanted)}
-        if not 0 < plans.seconds(row, "maximum_expiration") <= EXPIRY_SECONDS:
+        if not 0 < plans.number(row, "maximum_expiration") <= EXPIRY_SECONDS:
             values["maximum_expiration"] = str(EXPIRY_SECONDS)
-        shown = "every {0} s".format(found) if found else "off"
-        plan.wrong(
-            "keep_alive", "every {0} s".format(wanted), shown, "nat_idle_drop", "aor", account["username"], values
-        )
+        plans.asked_too_seldom(plan, "aor", account, found, values)

@@ -94,8 +94,8 @@ def text(row, column):
     return "" if value is None else str(value).strip()
 
 
-def seconds(row, column):
-    """A column with a number of seconds; 0 when there is none."""
+def number(row, column):
+    """A column with a number; 0 when there is none."""
     found = text(row, column)
     return int(found) if found.isdigit() else 0
 
@@ -108,6 +108,13 @@ def listed(value):
 def is_yes(value):
     """Whether Asterisk takes a value for yes."""
     return str(value or "").strip().lower() in ("yes", "true", "y", "t", "1", "on")
+
+
+def asked_too_seldom(plan, kind, account, found, values):
+    """Note that the server asks the client every ``found`` seconds, 0 for never, and not as often as the way needs."""
+    wanted = "every {0} s".format(account["keep_alive_seconds"])
+    shown = "every {0} s".format(found) if found else "off"
+    plan.wrong("keep_alive", wanted, shown, "nat_idle_drop", kind, account["username"], values)
 
 
 def codecs(plan, kind, key, account, row):

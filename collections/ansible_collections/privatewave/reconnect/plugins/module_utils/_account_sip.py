@@ -86,14 +86,11 @@ def _keep_alive(plan, account, row):
     """The server's half of the keep-alive (OPTIONS), where it has to speak more often than so many seconds."""
     wanted = account.get("keep_alive_seconds")
     is_on = plans.text(row, "qualify").lower() not in ("", "no", "0", "off")
-    found = (plans.seconds(row, "qualifyfreq") or QUALIFY_SECONDS) if is_on else 0
+    found = (plans.number(row, "qualifyfreq") or QUALIFY_SECONDS) if is_on else 0
     if not wanted or 0 < found <= wanted:
         return
     values = {} if is_on else {"qualify": "yes"}
-    if wanted < QUALIFY_SECONDS or plans.seconds(row, "qualifyfreq"):
+    if wanted < QUALIFY_SECONDS or plans.number(row, "qualifyfreq"):
         values["qualifyfreq"] = str(wanted)
     if all(plan.knows("peer", column) for column in values):
-        shown = "every {0} s".format(found) if found else "off"
-        plan.wrong(
-            "keep_alive", "every {0} s".format(wanted), shown, "nat_idle_drop", "peer", account["username"], values
-        )
+        plans.asked_too_seldom(plan, "peer", account, found, values)

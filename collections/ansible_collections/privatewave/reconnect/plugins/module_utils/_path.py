@@ -276,12 +276,12 @@ def _probe_provisioning(target, resolvers):
     try:
         return ask()
     except http.client.RemoteDisconnected:
-        # A service whose database was just started anew closes what waited for it: only a second one says more.
-        started = time.monotonic()
+        pass
     except ProbeError as error:
         if error.error != "refused":
             raise
-        started = time.monotonic()
+    # A service whose database was just started anew closes what waited for it: only a second one says more.
+    started = time.monotonic()
     try:
         return dict(ask(), attempts=2)
     except http.client.RemoteDisconnected:

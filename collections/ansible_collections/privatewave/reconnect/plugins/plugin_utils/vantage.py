@@ -38,15 +38,21 @@ class VantageAction(Gather):
             raise AnsibleActionFail(f"{variables['inventory_hostname']}: {error}") from None
         return prober, own
 
-    def _authorities(self, wanted: Mapping[str, Any], server: str) -> dict[str, str]:
-        """The argument ``tls_ca`` of a module, where the inventory names a file. Raises `AnsibleActionFail`."""
-        if not wanted["tls_ca_file"]:
+    def _authorities(
+        self, wanted: Mapping[str, Any], arguments: Mapping[str, Any], variables: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """The argument ``tls_ca`` of a module, where the inventory names a file and the task gives no other.
+
+        Raises `AnsibleActionFail`.
+        """
+        if not wanted["tls_ca_file"] or "tls_ca" in arguments:
             return {}
         try:
             found = Path(self._loader.path_dwim(wanted["tls_ca_file"]))
             return {"tls_ca": found.read_text(encoding="ascii", errors="replace")}
         except OSError as error:
-            raise AnsibleActionFail(f"{server}: {wanted['tls_ca_file']}: {error.strerror}") from None
+            name = variables["inventory_hostname"]
+            raise AnsibleActionFail(f"{name}: {wanted['tls_ca_file']}: {error.strerror}") from None
 
     def _configure_module(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
         # Modules are built one at a time: the builder is not made for threads. They run at the same time.

@@ -29,6 +29,11 @@ class Probe:
     raw: Mapping[str, Any] | None = None
 
     @property
+    def asked_twice(self) -> bool:
+        """Whether a first connection was closed instead of answered, so that this is what became of a second one."""
+        return bool((self.raw or {}).get("attempts", 1) > 1)
+
+    @property
     def why(self) -> str:
         """Why there is no answer, to be put into a sentence."""
         return f"{self.error.replace('_', ' ')}: {self.message}" if self.message else self.error.replace("_", " ")

@@ -340,7 +340,7 @@ def tls(evidence: Evidence) -> Iterator[Finding]:
             elif found.error != "skipped":
                 # Nothing more could be seen: this alert alone says what it is about (RFC 8446, 6.2).
                 cause = "tls_no_common_version" if "PROTOCOL_VERSION" in _alert(found) else None
-                again = ", also on a second connection" if (found.raw or {}).get("attempts", 1) > 1 else ""
+                again = ", also on a second connection" if found.asked_twice else ""
                 yield say.fails(f"The TLS handshake at {where} from {path.vantage} failed{again} ({found.why}).", cause)
             if found.ok:
                 name = str(evidence.settings.get("sip_domain"))
@@ -515,7 +515,7 @@ def sip(evidence: Evidence) -> Iterator[Finding]:
             if not _ours(evidence, split(place)[0]):
                 continue
             say = Say("sip.options", "network", where, path.vantage, ((found.path, found.data or found.error),))
-            again = " on a second connection" if (found.raw or {}).get("attempts", 1) > 1 else ""
+            again = " on a second connection" if found.asked_twice else ""
             if found.ok:
                 status = int(found.data.get("status") or 0)
                 text = f"SIP over {transport} at {place} answers {status} {found.data.get('reason')} to {path.vantage}"

@@ -8,10 +8,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.privatewave.reconnect.plugins.action.gather import _in_context
-from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import Round, failed
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import plain
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.vantage import VantageAction
+from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError, failed
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import expected
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import inner, plain, probe_of
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.prober import Prober
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import ask_all
 
 CALL_TEST = "privatewave.reconnect.call_test"
 CALL_WATCH = "privatewave.reconnect.call_watch"
@@ -19,41 +20,50 @@ CALL_WATCH = "privatewave.reconnect.call_watch"
 AROUND = 15.0
 
 
-class ActionModule(VantageAction):
+class ActionModule(ActionBase):
     """The action `call_test`, documented in plugins/modules/call_test.py."""
 
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = ActionBase.run(self, tmp, task_vars)
-        variables = task_vars or {}
-        arguments = {"caller": "601", "callee": "602", "limit": 40.0, **plain(self._task.args)}
-        server = str(variables["inventory_hostname"])
-        wanted = self._wanted(variables)
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        prober = Prober(self, task_vars)
+        arguments = {"limit": 40.0, **plain(self._task.args)}
         try:
             limit = float(arguments["limit"])
         except ValueError as error:
-            raise AnsibleActionFail(f"{server}: {error}") from None
-        vantage = self._point(arguments.pop("vantage", None), variables)
+            raise AnsibleActionFail(f"{prober.name}: {error}") from None
+        vantage = prober.vantage(arguments.pop("vantage", None))
         if not vantage or self._task.check_mode:
             why = "nobody is called in check mode" if vantage else "the inventory has no vantage point to call from"
             return {**result, "changed": False, "call": failed("skipped", why)}
         arguments = {
-            "domain": wanted["sip_domain"],
-            "port": wanted["sip_port"],
-            **self._authorities(wanted, arguments, variables),
+            "domain": prober.settings["sip_domain"],
+            "port": prober.settings["sip_port"],
+            **prober.authorities(arguments),
             **arguments,
         }
-        watched = {"settings": wanted, "accounts": [arguments["caller"], arguments["callee"]], "seconds": limit}
-
-        prober, own = self._at(vantage, variables)
-        asked = Round()
-        asked.ask("call", _in_context(lambda: prober._ask(CALL_TEST, arguments, own)["call"]), limit + AROUND)
-        asked.ask("server", _in_context(lambda: self._ask(CALL_WATCH, watched, variables)["call"]), limit + AROUND)
-        answers = asked.answers()
-        prober._connection.close()
-        # What was asked answers with a probe of its own.
-        call, server_side = (
-            answer["data"] if answer["ok"] else answer for answer in (answers["call"], answers["server"])
+        try:
+            for who, setting in (("caller", "test_account"), ("callee", "test_callee")):
+                arguments.update(expected.reserved(prober, setting, arguments, who, f"{who}_password"))
+        except ProbeError as error:
+            return {**result, "changed": False, "call": failed(error.error, error)}
+        watched = {
+            "settings": prober.settings,
+            "accounts": [arguments["caller"], arguments["callee"]],
+            "seconds": limit,
+        }
+        there = prober.at(vantage)
+        answers = ask_all(
+            {
+                "call": (lambda: probe_of(there.ask(CALL_TEST, arguments).get("call")), limit + AROUND),
+                "server": (lambda: probe_of(prober.server.ask(CALL_WATCH, watched).get("call")), limit + AROUND),
+            }
         )
+        there.close()
+        call, server = inner(answers["call"]), inner(answers["server"])
         if call["ok"]:
-            call["data"] = {"vantage": vantage, **call["data"], "server": server_side}
+            call["data"] = {"vantage": vantage, **call["data"], "server": server}
         return {**result, "changed": False, "call": call}

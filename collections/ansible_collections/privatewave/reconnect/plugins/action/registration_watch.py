@@ -1,14 +1,20 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell the module what the inventory says of the server."""
+"""Follow an account's attempts to register on a server, with the settings that the inventory has of it."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import command, live
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import answer_of
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import Endpoint
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import settings
+
+REGISTRATION_WATCH = "privatewave.reconnect.registration_watch"
 
 
 class ActionModule(ActionBase):
@@ -19,7 +25,7 @@ class ActionModule(ActionBase):
     _supports_async = True
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
         if not arguments.get("settings"):
@@ -27,6 +33,15 @@ class ActionModule(ActionBase):
                 arguments["settings"] = settings(variables, self._templar.template)
             except ValueError as error:
                 raise AnsibleActionFail(f"{variables['inventory_hostname']}: {error}") from None
-        answer = self._execute_module(module_args=arguments, task_vars=variables, wrap_async=bool(self._task.async_val))
-        result.update(answer)
-        return result
+        job = bool(self._task.async_val)
+        told = contextlib.nullcontext() if job or command.address() is None else self._told(arguments, variables)
+        with told:
+            answer = self._execute_module(
+                module_name=REGISTRATION_WATCH, module_args=arguments, task_vars=variables, wrap_async=job
+            )
+        return {**result, **answer_of(REGISTRATION_WATCH, answer, job=job)}
+
+    def _told(self, arguments: dict[str, Any], variables: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
+        """Has the command that started the playbook told of each attempt meanwhile. Ansible removes the folder."""
+        arguments["seen"] = self._connection._shell.join_path(self._make_tmp_path(), "seen")
+        return live.followed(Endpoint.of(self, variables), str(variables["inventory_hostname"]), arguments["seen"])

@@ -10,12 +10,12 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.vault import VaultLib, VaultSecretsContext, parse_vaulttext_envelope
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import lookup_loader
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils import accounts
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import plain
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import WantedAccount
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import accounts, expected
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import answer_of, plain
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import Endpoint
 
 ACCOUNT = "privatewave.reconnect.account"
-ACCOUNTS = "privatewave.reconnect.accounts"
 ARGUMENTS = {"account": {"type": "str", "required": True}, "settings": {"type": "dict", "required": True}}
 
 #: Nothing that looks like something else on a small screen, and nothing that SIP or a shell takes for its own.
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
     _supports_async = False
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         arguments = plain(arguments)
@@ -41,31 +41,28 @@ class ActionModule(ActionBase):
         try:
             account, keep = accounts.keeper(configuration, folder, server, username, _encrypted)
             # Every other secret can be looked up before anything is changed.
-            (wanted,) = plain(
-                lookup_loader.get(ACCOUNTS, loader=self._loader, templar=self._templar).run(
-                    [server], variables=variables, username=username
-                )
-            )
+            (wanted,) = expected.registered(server, username, Endpoint.of(self, variables))
             if self._task.check_mode:
                 return {**result, "changed": True, "registry": account.where}
             password = "".join(secrets.choice(LETTERS) for _letter in range(LENGTH))
             keep(password)
         except (accounts.RegistryError, AnsibleError) as error:
             raise AnsibleActionFail(f"No new password was made. {error}") from None
-        # From here on the registry is right, and whoever mends the account next makes the server follow it.
-        answer = self._told({**wanted, "password": password}, arguments["settings"], variables)
+        # From here on the registry is right, and the next fix of the account makes the server follow it.
+        answer = self._answer({**wanted, "password": password}, arguments["settings"], variables)
         if answer.get("failed"):
             raise AnsibleActionFail(
                 f"The account registry has the new password ({account.where}), the server may have the old one: "
-                f"{answer.get('msg', 'the module failed')} Mend the account again, and it follows the registry."
+                f"{answer.get('msg', 'the module failed')} Fix the account again: the server then follows the registry."
             )
         return {**result, "changed": True, "registry": account.where, "account": answer["accounts"][0]}
 
-    def _told(self, wanted: dict[str, Any], settings: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, wanted: WantedAccount, settings: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """What the module `account` answered, its failures too."""
         arguments = {"accounts": [wanted], "settings": settings}
         try:
-            return plain(self._execute_module(module_name=ACCOUNT, module_args=arguments, task_vars=variables))
+            answer = self._execute_module(module_name=ACCOUNT, module_args=arguments, task_vars=variables)
+            return answer_of(ACCOUNT, answer)
         except AnsibleError as error:
             return {"failed": True, "msg": " ".join(str(error).split())}
 
@@ -77,10 +74,10 @@ def _encrypted(text: str, like: str) -> str:
         known = VaultSecretsContext.current().secrets
         key = next((key for name, key in known if _opens(name, key, like)), None)
         if key is None:
-            raise accounts.RegistryError("The vault's password that it is encrypted with is not known here.")
-        return VaultLib().encrypt(text, secret=key, vault_id=label).decode()
+            raise accounts.RegistryError("It is encrypted with a vault password that is not known here.")
+        return str(VaultLib().encrypt(text, secret=key, vault_id=label).decode())
     except AnsibleError as error:
-        raise accounts.RegistryError(f"It can't be encrypted ({type(error).__name__}).") from None
+        raise accounts.RegistryError(f"Cannot encrypt it ({type(error).__name__}).") from None
 
 
 def _opens(name: str, key: Any, ciphertext: str) -> bool:

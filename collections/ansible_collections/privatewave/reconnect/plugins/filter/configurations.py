@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import RenderedDocument
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import render
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import plain
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import plain
 
 
 def _configurations(
@@ -17,7 +18,7 @@ def _configurations(
     settings: Mapping[str, Any],
     names: Sequence[str] = render.DEFAULTS,
     folders: Sequence[str] = (),
-) -> list[dict[str, str]]:
+) -> list[RenderedDocument]:
     try:
         return render.documents(plain(accounts), plain(settings), plain(names), plain(folders))
     except render.RenderError as error:
@@ -27,6 +28,6 @@ def _configurations(
 class FilterModule:
     """The filter `configurations`."""
 
-    def filters(self) -> dict[str, Callable[..., list[dict[str, str]]]]:
+    def filters(self) -> dict[str, Callable[..., list[RenderedDocument]]]:
         """The filter by its name."""
         return {"configurations": _configurations}

@@ -9,18 +9,22 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import plain
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import plain
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.documents import Level
 
 
 def _judge(
     evidence: Mapping[str, Any],
     apply: bool = False,
     approvals: Sequence[str] = (),
-    level: str = "second",
+    level: Level = "second",
     rotate: bool = False,
-) -> dict[str, Any]:
+    ask: Sequence[str] = (),
+) -> Mapping[str, Any]:
     try:
-        return judge.judge(plain(evidence), bool(apply), plain(approvals), level, bool(rotate))
+        return judge.judge(
+            judge.fitted(plain(evidence)), bool(apply), plain(approvals), level, bool(rotate), plain(ask)
+        )
     except judge.EvidenceError as error:
         raise AnsibleFilterError(f"{error}.") from None
 
@@ -29,13 +33,15 @@ def _conclude(
     first: Mapping[str, Any],
     after: Mapping[str, Any] | None = None,
     remedies: Sequence[Mapping[str, Any]] = (),
-    level: str = "second",
-) -> dict[str, Any]:
+    level: Level = "second",
+) -> Mapping[str, Any]:
     return judge.conclude(plain(first), plain(after) if after else None, plain(remedies), level)
 
 
-def _triage(report: Mapping[str, Any] | None, attempts: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    return judge.triage(plain(report or {}), plain(attempts)) or {}
+def _triage(
+    report: Mapping[str, Any] | None, attempts: Sequence[Mapping[str, Any]] = (), account: str = ""
+) -> Mapping[str, Any]:
+    return judge.triage(plain(report or {}), plain(attempts), str(account)) or {}
 
 
 def _take_up(
@@ -43,16 +49,26 @@ def _take_up(
     evidence: Mapping[str, Any],
     journal: Sequence[Mapping[str, Any]],
     run_id: str,
-    level: str = "second",
+    level: Level = "second",
     remedies: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    seen = judge.Evidence(plain(evidence))
+) -> Mapping[str, Any]:
+    seen = judge.Evidence(judge.fitted(plain(evidence)))
     return judge.take_up(plain(judgement), plain(journal), str(run_id), seen, level, plain(remedies))
 
 
-class FilterModule:
-    """The filters `judge`, `conclude`, `take_up` and `triage`."""
+def _doubt(before: Mapping[str, Any], after: Mapping[str, Any], cause: str) -> str:
+    return judge.doubt(plain(before), plain(after), str(cause))
 
-    def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
+
+class FilterModule:
+    """The filters `judge`, `conclude`, `take_up`, `triage` and `doubt`."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"judge": _judge, "conclude": _conclude, "take_up": _take_up, "triage": _triage}
+        return {
+            "judge": _judge,
+            "conclude": _conclude,
+            "take_up": _take_up,
+            "triage": _triage,
+            "doubt": _doubt,
+        }

@@ -46,23 +46,29 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: Accounts with the fields that C(docs/accounts.md) describes.
+  description: Accounts with the fields that C(docs/how-to/account-registry.md) describes.
   type: list
   elements: dict
 """
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ansible.errors import AnsibleError, AnsibleLookupError
 from ansible.parsing.vault import EncryptedString
 from ansible.plugins.lookup import LookupBase
 from ansible.template import trust_as_template
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import WantedAccount
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import accounts
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import plain
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import plain
 
 
 class LookupModule(LookupBase):
     """The lookup."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(
+        self, terms: Iterable[Any], variables: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> list[WantedAccount]:
         """The accounts of the servers named by ``terms``."""
         self.set_options(var_options=variables, direct=kwargs)
         folder = str((variables or {}).get("inventory_dir") or self._loader.get_basedir())
@@ -80,10 +86,10 @@ class LookupModule(LookupBase):
         chosen = [one for server in terms for one in registered.of(str(server))]
         if username is not None:
             chosen = [one for one in chosen if one.username == str(username)]
-        reveal = self._reveal if self.get_option("secrets") else lambda secret, known: ""
+        reveal = self._reveal if self.get_option("secrets") else _conceal
         return [accounts.resolved(one, reveal) for one in chosen]
 
-    def _reveal(self, secret, known):
+    def _reveal(self, secret: accounts.Secret, known: Mapping[str, str]) -> str:
         if secret.kind == "plain":
             return secret.text
         try:
@@ -97,6 +103,10 @@ class LookupModule(LookupBase):
         except AnsibleError as error:
             # The words of the error could show what a secret is made of; its first line says what is wrong.
             raise AnsibleLookupError(
-                f"A secret of the account {known.get('username')} can't be looked up ({type(error).__name__})."
+                f"Cannot look up a secret of the account {known.get('username')} ({type(error).__name__})."
             ) from None
         return str(value)
+
+
+def _conceal(secret: accounts.Secret, known: Mapping[str, str]) -> str:
+    return ""

@@ -5,123 +5,59 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: account
-short_description: Make accounts of a PBX what they should be
+short_description: Make accounts of a PBX what the account registry says
 version_added: 0.1.0
 description:
-  - Compares accounts with what they should be, names every field that is missing, wrong or doubled with its cause, and
+  - Compares accounts with the account registry, names every field that is missing, wrong or doubled with its cause, and
     changes what is wrong.
-  - All of one account is changed in one transaction, or nothing of it. What was there before is kept on the server. A
-    change that was interrupted is found by the next call, which completes it or takes it back, and says so.
-  - Columns and options that are not named here are left alone. Which columns exist is asked of the database.
-  - Never call it to change anything while the database is in doubt; an account would only look as if it were missing.
+  - All of one account is changed in one transaction, or nothing of it. What was there before is kept on the server.
+  - The next call finds a change that was interrupted, completes it or takes it back, and says so.
+  - Columns and options that are not named here are left alone. The database tells which columns exist.
+  - Never change anything with it while the database has a fault. An account would only look as if it were missing.
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes
+  - privatewave.reconnect.attributes.idempotent
+  - privatewave.reconnect.account
+  - privatewave.reconnect.settings
 attributes:
   check_mode:
-    description: Tells what would change, and changes nothing.
     support: full
   diff_mode:
-    description: Shows every object before and after, with secrets masked.
+    details: It shows every object before and after, with secrets masked.
     support: full
   idempotent:
-    description: A second call changes nothing.
     support: full
 options:
-  accounts:
-    description: All accounts in question, as P(privatewave.reconnect.accounts#lookup) returns them.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      username:
-        description: The SIP user, which is the name for authentication, too.
-        type: str
-        required: true
-      password:
-        description: The password. Needed unless O(state) takes the account away or back.
-        type: str
-      enabled:
-        description: Whether the account may be used. One that may not is told and left as it is.
-        type: bool
-        default: true
-      security_model:
-        description: V(end_to_site) encrypts the media up to the server (SDES), V(end_to_end) past it (ZRTP).
-        type: str
-        choices: [end_to_end, end_to_site]
-        default: end_to_end
-      keep_alive:
-        description: Whether a new account is asked for regularly whether it is still there.
-        type: bool
-        default: true
-      keep_alive_seconds:
-        description:
-          - The server asks the client at least so often whether it is still there, and takes no registration for longer
-            than five minutes, so that nothing on the way forgets the connection.
-          - V(0) leaves alone what is there.
-        type: int
-        default: 0
-      transport:
-        description: The transport that its client uses.
-        type: str
-        choices: [tls, tcp, udp]
-        default: tls
-      context:
-        description: Context of the dialplan. Empty leaves it alone.
-        type: str
-        default: ''
-      codecs:
-        description: Codecs in their order. None leaves them alone.
-        type: list
-        elements: str
-        default: []
-      max_contacts:
-        description: How many devices may be registered at the same time.
-        type: int
-        default: 1
-      acl:
-        description: Networks that the account may come from. None means any.
-        type: list
-        elements: str
-        default: []
-      virtual_number:
-        description: Not looked at.
-        type: str
-      edition:
-        description: Not looked at.
-        type: str
-      obfuscation:
-        description: Not looked at.
-        type: dict
-      server:
-        description: Not looked at.
-        type: str
-      group:
-        description: Not looked at.
-        type: str
-      profile:
-        description: Not looked at.
-        type: dict
   settings:
     description:
-      - What the server should be like, as M(privatewave.reconnect.gather) makes it of the inventory.
-      - C(channel_driver), C(database_engine), C(odbc_dsn), C(odbc_class) and C(sip_domain) are used.
-    type: dict
+      - The settings of the server, as M(privatewave.reconnect.gather) makes them of the inventory.
+      - C(channel_driver), C(database_engine), C(odbc_dsn), C(odbc_class), C(account_backend) and C(sip_domain) are
+        used.
     default: {}
   state:
     description:
       - V(present) makes the accounts what they should be.
-      - V(absent) takes them away.
+      - V(absent) removes them.
       - V(restored) brings back what each of them was before its last change.
     type: str
     choices: [present, absent, restored]
     default: present
+  changed_at:
+    description:
+      - With O(state=restored), the RV(accounts[].changed_at) of the change that is taken back.
+      - The module then refuses when the account was changed since. Without it, the last change is taken back.
+    type: str
+    default: ''
   backend:
     description:
       - Where the accounts are, V(realtime) tables or a configuration V(file) (C(pjsip.conf), C(sip.conf)).
-      - V(auto) takes the tables where C(extconfig.conf) has them.
+      - V(auto) is what C(account_backend) of the settings says.
+      - Nothing is changed where C(sorcery.conf) and C(extconfig.conf) make Asterisk read its accounts from elsewhere.
     type: str
     choices: [auto, realtime, file]
     default: auto
   leave:
-    description: Causes that are told and left as they are, because people decide.
+    description: Causes that are reported and left as they are, because people decide.
     type: list
     elements: str
     default: [acl_denies, account_disabled, account_doubled]
@@ -135,7 +71,7 @@ EXAMPLES = r"""
     accounts: "{{ query('privatewave.reconnect.accounts', inventory_hostname) }}"
     settings: "{{ gathered.evidence.settings }}"
 
-- name: Only look
+- name: Only compare
   privatewave.reconnect.account:
     accounts: "{{ query('privatewave.reconnect.accounts', inventory_hostname, username='1001') }}"
     settings: "{{ gathered.evidence.settings }}"
@@ -154,7 +90,7 @@ accounts:
       type: str
     state:
       description:
-        - V(ok), V(created), V(mended), V(removed) or V(restored).
+        - V(ok), V(created), V(fixed), V(removed) or V(restored).
         - V(left) when something is wrong that people decide.
       type: str
     changed:
@@ -167,50 +103,42 @@ accounts:
     backup:
       description: The file on the server with what was there before.
       type: str
+    changed_at:
+      description: When the account was changed (UTC), by the server's clock.
+      type: str
 recovered:
   description: Interrupted changes that were completed or taken back, with C(account), C(state) and C(sentence).
   returned: always
   type: list
   elements: dict
+refused:
+  description: Whether the account was changed since, so that it was not restored. The reason is in C(msg).
+  returned: failure
+  type: bool
 reloaded:
-  description: Whether Asterisk has taken the changes, C(ok) and C(message).
+  description: Whether Asterisk has loaded the changes, C(ok) and C(message).
   returned: when something was changed
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _accounts
-from ansible_collections.privatewave.reconnect.plugins.module_utils._account_journal import JournalError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._account_plan import LEFT_TO_PEOPLE
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account import store
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.arguments import ACCOUNT
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.journal import JournalError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.plan import LEFT_TO_PEOPLE
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-
-ACCOUNT = {
-    "username": {"type": "str", "required": True},
-    "password": {"type": "str", "no_log": True},
-    "enabled": {"type": "bool", "default": True},
-    "security_model": {"type": "str", "choices": ["end_to_end", "end_to_site"], "default": "end_to_end"},
-    "keep_alive": {"type": "bool", "default": True},
-    "keep_alive_seconds": {"type": "int", "default": 0},
-    "transport": {"type": "str", "choices": ["tls", "tcp", "udp"], "default": "tls"},
-    "context": {"type": "str", "default": ""},
-    "codecs": {"type": "list", "elements": "str", "default": []},
-    "max_contacts": {"type": "int", "default": 1},
-    "acl": {"type": "list", "elements": "str", "default": []},
-    "virtual_number": {"type": "str"},
-    "edition": {"type": "str"},
-    "obfuscation": {"type": "dict", "no_log": True},
-    "server": {"type": "str"},
-    "group": {"type": "str"},
-    "profile": {"type": "dict", "no_log": True},
-}
+from ansible_collections.privatewave.reconnect.plugins.module_utils._settings import filled
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "accounts": {"type": "list", "elements": "dict", "required": True, "options": ACCOUNT},
             "settings": {"type": "dict", "default": {}},
             "state": {"type": "str", "choices": ["present", "absent", "restored"], "default": "present"},
+            "changed_at": {"type": "str", "default": ""},
             "backend": {"type": "str", "choices": ["auto", "realtime", "file"], "default": "auto"},
             "leave": {"type": "list", "elements": "str", "default": list(LEFT_TO_PEOPLE)},
         },
@@ -224,20 +152,22 @@ def main():
             module.fail_json(msg="max_contacts of the account {0} must be at least 1.".format(account["username"]))
     try:
         result = work(asked, module.check_mode)
+    except store.ChangedSince as error:
+        module.fail_json(msg="{0} Nothing was restored.".format(error), refused=True)
     except (ProbeError, JournalError, OSError) as error:
-        module.fail_json(msg="The accounts can't be looked at or changed: {0}".format(error))
+        module.fail_json(msg="Cannot read or change the accounts: {0}".format(error))
     if not module._diff:
         result.pop("diff")
     module.exit_json(**result)
 
 
-def work(asked, check_mode):
+def work(asked: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """The module's result. Raises `ProbeError`, `JournalError` and `OSError`."""
-    accounts = _accounts.Accounts(asked["settings"], asked["backend"], check_mode)
+    accounts = store.Accounts(filled(asked["settings"]), asked["backend"], check_mode)
     try:
         with accounts.journal.held():
             recovered = accounts.recover()
-            told = accounts.apply(asked["accounts"], asked["state"], asked["leave"])
+            told = accounts.apply(asked["accounts"], asked["state"], asked["leave"], asked["changed_at"])
             result = {"recovered": recovered, "accounts": told}
             if accounts.touched:
                 result["reloaded"] = accounts.reload()

@@ -10,44 +10,34 @@ description:
   - Runs two Linphone clients (C(linphone-daemon)) on a vantage point, has them register over TLS as two reserved
     accounts, and has one call the other with SDES-SRTP.
   - Counts the packets of their media on the wire, and has the server count its own in the meantime.
-  - Registering displaces the contacts that these accounts have. Everything is unregistered and ended at the end.
+  - Registering displaces the contacts that these accounts have. At the end, everything is unregistered and stopped.
 version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes
+  - privatewave.reconnect.client
+  - privatewave.reconnect.client.vantage
 attributes:
   check_mode:
-    description: Calls nobody in check mode.
+    details: Nobody is called in check mode.
     support: full
   diff_mode:
-    description: There is nothing to compare.
     support: none
 options:
   caller:
-    description: The account that calls.
+    description: The account that calls. The one that C(reconnect_test_account) names when not given.
     type: str
-    default: "601"
   caller_password:
-    description: Its password. It reaches the client over its standard input and stands in no file.
-    type: str
-    required: true
-  callee:
-    description: The account that is called.
-    type: str
-    default: "602"
-  callee_password:
-    description: Its password.
-    type: str
-    required: true
-  domain:
-    description: The name clients use for the server; C(reconnect_sip_domain) when not given.
-    type: str
-  port:
-    description: The port for SIP over TLS; C(reconnect_sip_port) when not given.
-    type: int
-  tls_ca:
     description:
-      - The authorities that clients trust, as PEM text.
-      - The file of C(reconnect_tls_ca_file) when not given, and those of the system without one.
+      - Its password. The account registry's when not given.
+      - The client reads it from its standard input. It is in no file.
+    type: str
+  callee:
+    description: The account that is called. The one that C(reconnect_test_callee) names when not given.
+    type: str
+  callee_password:
+    description: Its password. The account registry's when not given.
     type: str
   seconds:
     description: How long to talk, in seconds.
@@ -57,37 +47,32 @@ options:
     description: The time in seconds for everything.
     type: float
     default: 40
-  vantage:
-    description: The host of the inventory to call from; the first of the group C(vantage_points) when not given.
-    type: str
 """
 
 EXAMPLES = r"""
 - name: Place a call from one reserved account to the other
   privatewave.reconnect.call_test:
-    caller_password: "{{ lookup('privatewave.reconnect.accounts', inventory_hostname, username='601').password }}"
-    callee_password: "{{ lookup('privatewave.reconnect.accounts', inventory_hostname, username='602').password }}"
 """
 
 RETURN = r"""
 call:
-  description: A probe, C(call) of C(docs/documents.md).
+  description: A probe, C(call) of C(docs/reference/documents.md).
   returned: always
   type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _call
+from ansible_collections.privatewave.reconnect.plugins.module_utils._net import call as calls
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import failed, probe
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "caller": {"type": "str", "default": "601"},
-            "caller_password": {"type": "str", "required": True, "no_log": True},
-            "callee": {"type": "str", "default": "602"},
-            "callee_password": {"type": "str", "required": True, "no_log": True},
+            "caller": {"type": "str"},
+            "caller_password": {"type": "str", "no_log": True},
+            "callee": {"type": "str"},
+            "callee_password": {"type": "str", "no_log": True},
             "domain": {"type": "str"},
             "port": {"type": "int"},
             "tls_ca": {"type": "str"},
@@ -103,11 +88,11 @@ def main():
     if module.check_mode:
         module.exit_json(changed=False, call=failed("skipped", "nobody is called in check mode"))
     answer = probe(
-        lambda: _call.place(
+        lambda: calls.place(
             asked["domain"] or "",
             asked["port"] or 5061,
-            (asked["caller"], asked["caller_password"]),
-            (asked["callee"], asked["callee_password"]),
+            (asked["caller"] or "", asked["caller_password"] or ""),
+            (asked["callee"] or "", asked["callee_password"] or ""),
             asked["tls_ca"],
             asked["seconds"],
             asked["limit"],

@@ -12,17 +12,11 @@ description:
 version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
-attributes:
-  check_mode:
-    description: Changes nothing.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes.reads
+  - privatewave.reconnect.settings
 options:
   settings:
-    description: What the server should be like, as M(privatewave.reconnect.gather) makes it of the inventory.
-    type: dict
     required: true
   accounts:
     description: The accounts that talk.
@@ -50,10 +44,10 @@ call:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _call_watch
+from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk import call_watch
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "settings": {"type": "dict", "required": True},
@@ -63,7 +57,7 @@ def main():
         supports_check_mode=True,
     )
     asked = module.params
-    module.exit_json(changed=False, **_call_watch.answer(asked["settings"], asked["accounts"], asked["seconds"]))
+    module.exit_json(changed=False, **call_watch.answer(asked["settings"], asked["accounts"], asked["seconds"]))
 
 
 if __name__ == "__main__":

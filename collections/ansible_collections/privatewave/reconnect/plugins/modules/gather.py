@@ -9,21 +9,14 @@ short_description: Gather the evidence of a server
 description:
   - Asks a server for everything it knows of itself (M(privatewave.reconnect.server_info)) and probes the paths to it
     from the control node and from every vantage point, all at the same time.
-  - A server or a vantage point that can't be reached does not fail the task. It is evidence, with the reason.
+  - A server or a vantage point that cannot be reached does not fail the task. It is evidence, with the reason.
   - What the server should be like comes from the inventory variables C(reconnect_*).
 version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
-attributes:
-  action:
-    description: Runs on the control node.
-    support: full
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes.action
+  - privatewave.reconnect.attributes.reads
 options:
   account:
     description: The account the incident is about. Its rows, contacts and attempts are then gathered too.
@@ -47,12 +40,51 @@ options:
   idle:
     description: What M(privatewave.reconnect.idle_test) saw, as a probe. It is passed through into the evidence.
     type: dict
+  registrations:
+    description:
+      - C(registrations) of the run's last evidence, where there is one.
+      - A password that was refused there is tried once more, and no further.
+    type: dict
   vantage_points:
     description:
       - Hosts of the inventory to probe from. They need not be among the hosts of the play.
       - The hosts of the group C(vantage_points) when not given.
     type: list
     elements: str
+  judge:
+    description:
+      - Judge the evidence, too, as the filter P(privatewave.reconnect.judge#filter) does.
+      - So the evidence need not pass through a template.
+    type: dict
+    suboptions:
+      apply:
+        description: Whether the run fixes what it may.
+        type: bool
+        default: false
+      approvals:
+        description: The remedies that a person has approved.
+        type: list
+        elements: str
+        default: []
+      ask:
+        description: Causes and remedies that need an approval here; V(all) for every one.
+        type: list
+        elements: str
+        default: []
+      level:
+        description: The level of support that judges.
+        type: str
+        choices: [first, second]
+        default: second
+      rotate:
+        description: Whether a wrong password may be replaced by a new one.
+        type: bool
+        default: false
+  folder:
+    description:
+      - A folder on the control node. The evidence is written there, as C(evidence-SERVER.json).
+      - The task then returns only the head of it, the path, and the findings as one text.
+    type: path
   deadline:
     description: The time in seconds after which whatever has not answered is left behind.
     type: float
@@ -67,8 +99,24 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+evidence_file:
+  description: Where the evidence was written.
+  returned: with O(folder)
+  type: str
+  sample: /run/user/1000/run/evidence-pbx22.json
+findings:
+  description: The findings as JSON. RV(judgement) is without them.
+  returned: with O(judge) and O(folder)
+  type: str
+  sample: "[]"
+judgement:
+  description: What the filter P(privatewave.reconnect.judge#filter) says of the evidence.
+  returned: with O(judge)
+  type: dict
+  sample:
+    state: null
 evidence:
-  description: The document C(reconnect/evidence/v1), see C(docs/documents.md).
+  description: The document C(reconnect/evidence/v1), see C(docs/reference/documents.md).
   returned: always
   type: dict
   sample:

@@ -5,83 +5,61 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: idle_test
-short_description: Measure how long a connection to a SIP server may be silent
+short_description: Measure how long a connection to a SIP server may be idle
 description:
-  - Opens connections from a vantage point to the server, side by side, and is silent on each for another time - an
-    eighth, a quarter, a half and the whole of O(seconds). One more is kept alive all the while.
-  - Routers with address translation and firewalls forget connections that are silent for too long. What only the silent
-    ones suffer is due to their silence.
-  - Each connection logs in as a reserved account and asks for its contacts; none is registered, changed or displaced.
+  - Opens connections from a vantage point to the server, side by side. Each is idle for another time - an eighth, a
+    quarter, a half and the whole of O(seconds). One more is kept alive all the while.
+  - Routers with address translation and firewalls drop connections that are idle for too long. What only the idle
+    connections suffer is due to their idle time.
+  - Each connection logs in as a reserved account and asks for its contacts. No contact is added, changed or displaced.
 version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes.reads
+  - privatewave.reconnect.client
+  - privatewave.reconnect.client.login
+  - privatewave.reconnect.client.vantage
 options:
   account:
-    description: The account that logs in.
-    type: str
-    default: "601"
+    description: The account that logs in. The one that C(reconnect_test_account) names when not given.
   password:
-    description: Its password. It is sent only as a digest.
-    type: str
-    required: true
+    description: The password of the account. Only a digest of it is sent. The account registry's when not given.
+    required: false
   seconds:
-    description: The longest silence, from 8 to 900.
+    description: The longest idle time in seconds, from 8 to 900.
     type: float
     required: true
   server:
-    description: An address of the server; the first of C(reconnect_addresses) when not given.
-    type: str
-  domain:
-    description: The name clients use for the server; C(reconnect_sip_domain) when not given.
-    type: str
+    description: An address of the server. The first of C(reconnect_addresses) when not given.
   transport:
-    description: The transport; TLS where clients use it, TCP otherwise, when not given.
-    type: str
+    description: The transport. TLS where clients use it, TCP otherwise, when not given.
     choices: [tls, tcp]
-  port:
-    description: Its port; the one of C(reconnect_sip_transports) when not given.
-    type: int
-  tls_ca:
-    description:
-      - The authorities that clients trust, as PEM text.
-      - The file of C(reconnect_tls_ca_file) when not given, and those of the system without one.
-    type: str
-  vantage:
-    description: The host of the inventory to measure from; the first of the group C(vantage_points) when not given.
-    type: str
 """
 
 EXAMPLES = r"""
-- name: Measure whether a minute of silence is too long
+- name: Measure whether a minute is too long
   privatewave.reconnect.idle_test:
-    password: "{{ lookup('privatewave.reconnect.accounts', inventory_hostname, username='601').password }}"
     seconds: 60
 """
 
 RETURN = r"""
 idle:
-  description: A probe, C(idle) of C(docs/documents.md).
+  description: A probe, C(idle) of C(docs/reference/documents.md).
   returned: always
   type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _idle
+from ansible_collections.privatewave.reconnect.plugins.module_utils._net import idle as idle_connections
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import probe
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "account": {"type": "str", "default": "601"},
-            "password": {"type": "str", "required": True, "no_log": True},
+            "account": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
             "seconds": {"type": "float", "required": True},
             "server": {"type": "str"},
             "domain": {"type": "str"},
@@ -96,7 +74,7 @@ def main():
     if not 8 <= asked["seconds"] <= 900:
         module.fail_json(msg="seconds must be from 8 to 900")
     answer = probe(
-        lambda: _idle.measure(
+        lambda: idle_connections.measure(
             asked["account"],
             asked["password"],
             asked["server"],

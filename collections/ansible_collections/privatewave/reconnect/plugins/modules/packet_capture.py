@@ -7,19 +7,14 @@ DOCUMENTATION = r"""
 module: packet_capture
 short_description: Capture the packets of SIP on a server
 description:
-  - Captures what passes the SIP ports over TCP and UDP, bounded in time and size, without a program like tcpdump.
+  - Captures the packets of the SIP ports over TCP and UDP, bounded in time and size, without a program like tcpdump.
   - Digests, keys, passwords and the texts of messages in clear SIP are overwritten before they leave the server.
   - What TLS carries stays encrypted.
 version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
-attributes:
-  check_mode:
-    description: Changes nothing.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes.reads
 options:
   ports:
     description: The ports, at most eight.
@@ -55,26 +50,26 @@ capture:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _capture
+from ansible_collections.privatewave.reconnect.plugins.module_utils._net import capture
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "ports": {"type": "list", "elements": "int", "required": True},
             "seconds": {"type": "int", "required": True},
-            "max_bytes": {"type": "int", "default": _capture.MAX_BYTES},
+            "max_bytes": {"type": "int", "default": capture.MAX_BYTES},
             "mask_numbers": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     asked = module.params
-    if not 0 < asked["seconds"] <= _capture.MAX_SECONDS:
-        module.fail_json(msg="seconds must be from 1 to {0}.".format(_capture.MAX_SECONDS))
+    if not 0 < asked["seconds"] <= capture.MAX_SECONDS:
+        module.fail_json(msg="seconds must be from 1 to {0}.".format(capture.MAX_SECONDS))
     if not 0 < len(asked["ports"]) <= 8 or not all(0 < port < 65536 for port in asked["ports"]):
         module.fail_json(msg="ports must be from one to eight ports.")
-    limit = min(max(asked["max_bytes"], 0), _capture.MAX_BYTES)
-    module.exit_json(changed=False, **_capture.answer(asked["ports"], asked["seconds"], limit, asked["mask_numbers"]))
+    limit = min(max(asked["max_bytes"], 0), capture.MAX_BYTES)
+    module.exit_json(changed=False, **capture.answer(asked["ports"], asked["seconds"], limit, asked["mask_numbers"]))
 
 
 if __name__ == "__main__":

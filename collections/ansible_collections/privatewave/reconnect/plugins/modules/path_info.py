@@ -7,21 +7,16 @@ DOCUMENTATION = r"""
 module: path_info
 short_description: Probe the network paths to SIP servers
 description:
-  - Probes the way from the host it runs on to one or more SIP servers - DNS, ICMP loss and round trip time, path MTU,
+  - Probes the path from the host it runs on to one or more SIP servers - DNS, ICMP loss and round trip time, path MTU,
     TCP, TLS with full certificate details, SIP C(OPTIONS) over UDP, TCP and TLS, and HTTPS provisioning.
-  - All targets and all probes are asked at the same time, each with its own time limit, so that a silent server costs
-    the slowest single limit and not their sum.
+  - All targets and all probes are asked at the same time, each with its own time limit, so that a server that does
+    not answer costs the slowest single limit and not their sum.
   - Reads only. Needs no privilege where ping sockets are allowed or the C(ping) command is installed.
 version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes.reads
 options:
   vantage:
     description: What this host is called in the evidence.
@@ -132,11 +127,12 @@ paths:
 """
 
 import ipaddress
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _path
+from ansible_collections.privatewave.reconnect.plugins.module_utils._net import path
 
-TARGET = {
+TARGET: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "sip_domain": {"type": "str", "default": ""},
     "addresses": {"type": "list", "elements": "str", "default": []},
@@ -161,11 +157,11 @@ TARGET = {
             "ciphers": {"type": "str", "required": True},
         },
     },
-    "user": {"type": "str", "default": _path.DEFAULT_USER},
+    "user": {"type": "str", "default": path.DEFAULT_USER},
 }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "vantage": {"type": "str", "default": "control"},
@@ -174,15 +170,15 @@ def main():
         supports_check_mode=True,
     )
     targets = module.params["targets"]
-    if len(targets) > _path.TARGET_LIMIT:
-        module.fail_json(msg="{0} targets, more than {1} at a time".format(len(targets), _path.TARGET_LIMIT))
+    if len(targets) > path.TARGET_LIMIT:
+        module.fail_json(msg="{0} targets, more than {1} at a time".format(len(targets), path.TARGET_LIMIT))
     for target in targets:
         for address in target["addresses"]:
             try:
                 ipaddress.ip_address(address)
             except ValueError:
                 module.fail_json(msg="{0}: {1!r} is no IP address".format(target["name"], address))
-    module.exit_json(changed=False, **_path.answer(**module.params))
+    module.exit_json(changed=False, **path.answer(**module.params))
 
 
 if __name__ == "__main__":

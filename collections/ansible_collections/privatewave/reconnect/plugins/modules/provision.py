@@ -9,72 +9,67 @@ short_description: Put the documents of clients in place, and make links to fetc
 version_added: 0.1.0
 description:
   - Puts every document of every account in place at once or not at all, reads it back, and keeps the one before it.
-  - Makes activation links. A link is used once and expires; the server keeps the digest of its token only.
+  - Makes activation links. A link can be used once and expires. The server keeps only the digest of its token.
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes
+  - privatewave.reconnect.attributes.idempotent
+  - privatewave.reconnect.client.documents
 attributes:
   check_mode:
-    description: Tells what would change, and changes nothing.
     support: full
   diff_mode:
-    description: Tells which documents change, never what is in them.
+    details: It tells which documents change, never what is in them.
     support: partial
   idempotent:
-    description: A second call changes nothing, except where links are made.
+    details: With O(activate) every call makes new links.
     support: partial
 options:
   documents:
-    description:
-      - The documents, as P(privatewave.reconnect.configurations#filter) returns them.
-      - They hold passwords, so the whole list is hidden.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      username:
-        description: The account.
-        type: str
-        required: true
-      name:
-        description: The document.
-        type: str
-        required: true
-      content:
-        description: Its text.
-        type: str
-        required: true
+    description: The documents to put in place. They hold passwords, so their text is hidden.
   activate:
-    description: Accounts that get a link to one of their documents. Links that they had are taken back.
+    description: Accounts that get a link to one of their documents. Their earlier links no longer work.
     type: list
     elements: dict
     default: []
     suboptions:
-      username:
-        description: The account.
+      name:
+        description: The document that the link hands out.
         type: str
         required: true
-      name:
-        description: The document.
+      username:
+        description: The account that gets the link.
         type: str
         required: true
   restore:
-    description: Documents that are brought back as they were before.
+    description:
+      - What an earlier call put in place, as its RV(documents) has it. The documents before it are brought back.
     type: list
     elements: dict
     default: []
     suboptions:
-      username:
-        description: The account.
-        type: str
-        required: true
       name:
-        description: The document.
+        description: The name of the document.
         type: str
         required: true
+      state:
+        description: What became of it. One that was V(created) is removed.
+        type: str
+        choices: [same, created, changed]
+        default: changed
+      username:
+        description: The account that it configures.
+        type: str
+        required: true
+      version:
+        description: Which version it is. One that was changed since is refused. Without it every version is restored.
+        type: str
+        default: ""
   folder:
-    description: Where they are kept on the server, see C(docs/accounts.md).
+    description: Where they are kept on the server, see C(docs/how-to/account-registry.md).
     type: path
     default: /srv/provisioning
   owner:
-    description: The user of the service that hands them out.
+    description: The user of the service that serves them.
     type: str
     default: root
   mode:
@@ -102,7 +97,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 documents:
-  description: Every document, with C(username), C(name) and C(state), which is C(same), C(created) or C(changed).
+  description:
+    - Every document, with C(username), C(name), C(state), which is C(same), C(created) or C(changed), and C(version),
+      which is empty for C(same).
   returned: always
   type: list
   elements: dict
@@ -112,31 +109,35 @@ links:
   type: list
   elements: dict
 restored:
-  description: The documents that were brought back, with C(username) and C(name).
+  description: The documents that were brought back, as O(restore) has them.
   returned: always
   type: list
   elements: dict
 """
 
 import pwd
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _provision
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account import provision
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.arguments import (
+    DOCUMENT,
+    DOCUMENT_NAME,
+    PUT,
+)
 
-ONE = {"username": {"type": "str", "required": True}, "name": {"type": "str", "required": True}}
 
-
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "documents": {
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": dict(ONE, content={"type": "str", "required": True, "no_log": True}),
+                "options": DOCUMENT,
             },
-            "activate": {"type": "list", "elements": "dict", "default": [], "options": ONE},
-            "restore": {"type": "list", "elements": "dict", "default": [], "options": ONE},
+            "activate": {"type": "list", "elements": "dict", "default": [], "options": DOCUMENT_NAME},
+            "restore": {"type": "list", "elements": "dict", "default": [], "options": PUT},
             "folder": {"type": "path", "default": "/srv/provisioning"},
             "owner": {"type": "str", "default": "root"},
             "mode": {"type": "str", "default": "0600"},
@@ -146,22 +147,23 @@ def main():
     )
     asked = module.params
     folder, change = asked["folder"], not module.check_mode
-    links, restored = [], []
+    links: list[dict[str, Any]] = []
+    restored: list[dict[str, Any]] = []
     try:
         entry = pwd.getpwnam(asked["owner"])
         owner, mode = (entry.pw_uid, entry.pw_gid), int(asked["mode"], 8)
-        done = [_provision.put(folder, one, owner, mode, change) for one in asked["documents"]]
+        done = [provision.put(folder, one, owner, mode, change) for one in asked["documents"]]
         if change:
-            restored = [one for one in asked["restore"] if _provision.restore(folder, one["username"], one["name"])]
+            restored = [one for one in asked["restore"] if provision.restore(folder, one)]
             for one in asked["activate"]:
-                token = _provision.activate(folder, one["username"], one["name"], asked["expires"], owner)
+                token = provision.activate(folder, one["username"], one["name"], asked["expires"], owner)
                 links.append(dict(one, token=token, expires=asked["expires"]))
     except KeyError:
         module.fail_json(msg="There is no user {0!r} on this server.".format(asked["owner"]))
-    except (ValueError, _provision.ProvisionError) as error:
+    except (ValueError, provision.ProvisionError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg="The documents can't be kept in {0}: {1}.".format(folder, error.strerror))
+        module.fail_json(msg="Cannot keep the documents in {0}: {1}.".format(folder, error.strerror))
     changed = [one for one in done if one["state"] != "same"]
     result = {"changed": bool(changed or links or restored), "documents": done, "restored": restored}
     if links:

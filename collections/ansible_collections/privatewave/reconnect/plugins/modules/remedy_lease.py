@@ -7,23 +7,31 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: remedy_lease
-short_description: One remediation per server at a time, and a journal of what was mended
+short_description: One remediation per server at a time, and a journal of remedies
 version_added: 0.1.0
 description:
-  - Keeps the lease and the journal of remedies on the server being mended, in one file under one lock, so that every
-    control node sees who mends the server and what was done lately.
+  - Keeps the lease and the journal of remedies on the server itself, in one file under one lock. So every control node
+    sees which run works on the server and what was done lately.
   - Only the server's clock counts. A lease or a budget is measured by the time since boot, which stepping the wall
     clock does not change.
-  - A lease that has expired is taken over. What the former run left running on the server is ended first.
+  - A lease that has expired is taken over. What the former run left running on the server is stopped first.
+  - Every O(action=acquire) gets the next fencing number. It survives a reboot and the release of the lease, and is
+    never given out twice. A step that names an older number comes from a process that has lost the server. It is
+    refused.
+  - While a person holds the server with the file O(hold), O(action=acquire) and O(action=begin) are refused.
+  - The first lease gives the server an id. It is the same under every name that an inventory has for the machine. A
+    run that knows one machine by two names gets the lease under one of them.
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes
+  - privatewave.reconnect.attributes.idempotent
 attributes:
   check_mode:
-    description: Says what would happen, refusals included, and changes nothing.
+    details: It tells what would happen, refusals included.
     support: full
   diff_mode:
-    description: Has nothing to show.
     support: none
   idempotent:
-    description: The same run acquires and releases as often as it likes; every O(action=begin) is an entry of its own.
+    details: The same run acquires and releases as often as it likes. Every O(action=begin) is an entry of its own.
     support: partial
 options:
   action:
@@ -45,6 +53,10 @@ options:
   run_id:
     description: The run that asks. Needed by everything except O(action=info).
     type: str
+  server_name:
+    description: What the run calls the server. Needed where an inventory may have two names for one machine.
+    type: str
+    default: ''
   holder:
     description: Who asks, for the person who is refused.
     type: str
@@ -57,25 +69,34 @@ options:
     description: Seconds after which the lease expires unless it is renewed.
     type: int
     default: 600
+  fence:
+    description:
+      - The RV(fence) that O(action=acquire) returned. Without it only O(run_id) is checked.
+      - The step is refused when a newer number was given out, even to the same O(run_id).
+    type: int
   since:
     description:
       - The server's time (seconds since the epoch) when it was looked at before O(action=acquire).
-      - What another run mended after that is told in RV(mended_since), since what was seen may be true no longer.
+      - RV(fixed_since) tells whether another run carried out a remedy after that. What was seen may then be outdated.
     type: float
   remedy:
     description: Name of the remedy. Needed by O(action=begin).
     type: str
   cause:
-    description: Cause that the remedy mends.
+    description: Cause that the remedy fixes.
+    type: str
+    default: ''
+  account:
+    description: The account that the remedy is about; empty when it is about the server.
     type: str
     default: ''
   budget:
-    description: How often a remedy may begin within O(window).
+    description: How often a remedy may begin within O(window), for the server or for O(account).
     type: int
     default: 3
   again:
     description:
-      - Whether a run that was interrupted after it began the remedy may begin it anew, because twice does no harm.
+      - Whether a run that was interrupted after it began the remedy may begin it again, because twice does no harm.
       - A restart may not.
     type: bool
     default: false
@@ -94,6 +115,10 @@ options:
     type: str
     choices: [done, not_needed, refused, failed, rolled_back]
     default: done
+  hold:
+    description: The file by which a person holds the server. Its content is the reason.
+    type: path
+    default: /etc/reconnect/hold
   path:
     description: The state file. Its folder belongs to it alone and has mode 0700.
     type: path
@@ -109,11 +134,14 @@ EXAMPLES = r"""
     run_id: "{{ reconnect_run_id }}"
     holder: second level
     control_node: noc1
+    server_name: "{{ inventory_hostname }}"
+  register: lease
 
 - name: Write down that a remedy begins
   privatewave.reconnect.remedy_lease:
     action: begin
     run_id: "{{ reconnect_run_id }}"
+    fence: "{{ lease.fence }}"
     remedy: restart_database
     cause: database_stopped
 
@@ -121,6 +149,8 @@ EXAMPLES = r"""
   privatewave.reconnect.remedy_lease:
     action: release
     run_id: "{{ reconnect_run_id }}"
+    server_name: "{{ inventory_hostname }}"
+    fence: "{{ lease.fence }}"
 """
 
 RETURN = r"""
@@ -129,11 +159,25 @@ lease:
   returned: always
   type: dict
   contains:
-    holder: {description: Who mends the server., type: str, returned: always}
+    holder: {description: Who works on the server., type: str, returned: always}
     run_id: {description: The run that does., type: str, returned: always}
     control_node: {description: Where it comes from., type: str, returned: always}
     acquired_at: {description: Since when (UTC)., type: str, returned: always}
     expires_at: {description: Until when at the latest (UTC)., type: str, returned: always}
+fence:
+  description: The newest fencing number that this server gave out; 0 before the first.
+  returned: success
+  type: int
+server_id:
+  description:
+    - Which server this is, however it is called; 32 random hexadecimal digits. Empty before its first lease.
+    - A clone that was made of a machine gets an id of its own.
+  returned: success
+  type: str
+held:
+  description: Who holds the server, since when and why, as a sentence; empty when nobody does.
+  returned: success
+  type: str
 journal:
   description: The last twenty remedies of this server, the newest last.
   returned: always
@@ -141,7 +185,7 @@ journal:
   elements: dict
   contains:
     remedy: {description: Name of the remedy., type: str, returned: always}
-    cause: {description: What it was to mend., type: str, returned: always}
+    cause: {description: What it was to fix., type: str, returned: always}
     run_id: {description: The run that did it., type: str, returned: always}
     state: {description: 'V(begun) while open, then how it ended.', type: str, returned: always}
     began_at: {description: When it began (UTC)., type: str, returned: always}
@@ -152,16 +196,22 @@ ended_processes:
   returned: O(action=cancel) or a takeover
   type: list
   elements: dict
-mended_since:
+fixed_since:
   description: Whether another run carried out a remedy after O(since).
   returned: O(action=acquire)
   type: bool
 refused:
-  description: Whether a guardrail said no. The reason is in RV(msg).
+  description: Whether a guardrail said no. The reason is in C(msg).
   returned: failure
   type: bool
 escalate:
   description: Whether the next level should look at it, because the same remedy was needed too often.
+  returned: when refused
+  type: bool
+final:
+  description:
+    - Whether waiting does not help, because a person holds the server, or because the same run works on it under
+      another name.
   returned: when refused
   type: bool
 msg:
@@ -170,22 +220,36 @@ msg:
   type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _lease
+from typing import TYPE_CHECKING, Any, Dict
 
-OPTIONS = {
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.privatewave.reconnect.plugins.module_utils._lease import hold, processes
+from ansible_collections.privatewave.reconnect.plugins.module_utils._lease import state as lease_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ansible_collections.privatewave.reconnect.plugins.module_utils._lease.documents import EndedProcess
+
+Options = Dict[str, Any]
+Answer = Dict[str, Any]
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "action": {
         "type": "str",
         "choices": ["acquire", "renew", "begin", "note", "end", "release", "cancel", "info"],
         "default": "info",
     },
     "run_id": {"type": "str"},
+    "server_name": {"type": "str", "default": ""},
     "holder": {"type": "str", "default": "unknown"},
     "control_node": {"type": "str", "default": "unknown"},
     "ttl": {"type": "int", "default": 600},
+    "fence": {"type": "int"},
     "since": {"type": "float"},
     "remedy": {"type": "str"},
     "cause": {"type": "str", "default": ""},
+    "account": {"type": "str", "default": ""},
     "budget": {"type": "int", "default": 3},
     "again": {"type": "bool", "default": False},
     "window": {"type": "int", "default": 3600},
@@ -196,64 +260,68 @@ OPTIONS = {
         "choices": ["done", "not_needed", "refused", "failed", "rolled_back"],
         "default": "done",
     },
-    "path": {"type": "path", "default": _lease.DEFAULT_PATH},
+    "hold": {"type": "path", "default": hold.DEFAULT_PATH},
+    "path": {"type": "path", "default": lease_state.DEFAULT_PATH},
 }
 
 
-def acquire(state, options):
+def acquire(state: lease_state.State, options: Options) -> Answer:
     """Take the lease; the run whose lease has expired must not go on behind its back."""
-    ended = []
+    hold.check(options["hold"])
+    ended: list[EndedProcess] = []
     former = state.lease
     expired = former is not None and state.holder() is None and former["run_id"] != options["run_id"]
-    if expired and state.writable:
+    if former is not None and expired and state.writable:
         ended = _stop(state, former["run_id"])
-    changed = state.acquire(options["run_id"], options["holder"], options["control_node"], options["ttl"])
+    names = ("run_id", "holder", "control_node", "ttl", "server_name")
+    changed = state.acquire(*(options[name] for name in names))
     since = options["since"]
-    mended = since is not None and state.mended_since(options["run_id"], since)
-    return {"changed": changed, "ended_processes": ended, "mended_since": mended}
+    fixed = since is not None and state.fixed_since(options["run_id"], since)
+    return {"changed": changed, "ended_processes": ended, "fixed_since": fixed}
 
 
-def renew(state, options):
+def renew(state: lease_state.State, options: Options) -> Answer:
     """Hold the lease longer."""
     state.renew(options["run_id"], options["ttl"])
     return {"changed": True}
 
 
-def begin(state, options):
+def begin(state: lease_state.State, options: Options) -> Answer:
     """Open an entry of the journal."""
-    names = ("run_id", "remedy", "cause", "budget", "window", "again")
+    hold.check(options["hold"])
+    names = ("run_id", "remedy", "cause", "budget", "window", "again", "account")
     state.begin(*(options[name] for name in names))
     state.renew(options["run_id"], options["ttl"])
     return {"changed": True}
 
 
-def note(state, options):
+def note(state: lease_state.State, options: Options) -> Answer:
     """Add a rung to the open entry."""
     return {"changed": state.note(options["run_id"], options["rung"], options["calls"]) is not None}
 
 
-def end(state, options):
+def end(state: lease_state.State, options: Options) -> Answer:
     """Close the open entry."""
     return {"changed": bool(state.close(options["run_id"], options["outcome"]))}
 
 
-def release(state, options):
+def release(state: lease_state.State, options: Options) -> Answer:
     """Give the lease back."""
-    return {"changed": state.release(options["run_id"])}
+    return {"changed": state.release(options["run_id"], options["server_name"])}
 
 
-def cancel(state, options):
+def cancel(state: lease_state.State, options: Options) -> Answer:
     """Stop whatever the run still does here and give its lease back."""
     ended = _stop(state, options["run_id"]) if state.writable else []
     return {"changed": state.release(options["run_id"]) or bool(ended), "ended_processes": ended}
 
 
-def info(state, options):
+def info(state: lease_state.State, options: Options) -> Answer:
     """Only look."""
     return {"changed": False}
 
 
-ACTIONS = {
+ACTIONS: dict[str, Callable[[lease_state.State, Options], Answer]] = {
     "acquire": acquire,
     "renew": renew,
     "begin": begin,
@@ -265,22 +333,22 @@ ACTIONS = {
 }
 
 
-def _stop(state, run_id):
-    ended = _lease.end_processes(run_id)
+def _stop(state: lease_state.State, run_id: str) -> list[EndedProcess]:
+    ended = processes.end_processes(run_id)
     left_open = state.close(run_id, "failed")
     if any(rung["rung"] == "graceful" for entry in left_open for rung in entry["rungs"]):
-        _lease.abort_shutdown()
+        processes.abort_shutdown()
     return ended
 
 
-def _shown(entry):
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key not in ("stamp", "ttl")}
 
 
-def main():
+def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        OPTIONS,
+        ARGUMENTS,
         supports_check_mode=True,
         required_if=[("action", name, ["run_id"]) for name in ACTIONS if name != "info"]
         + [("action", "begin", ["remedy"]), ("action", "note", ["rung"])],
@@ -288,17 +356,24 @@ def main():
     options = module.params
     writable = options["action"] != "info" and not module.check_mode
     try:
-        with _lease.locked(options["path"], writable=writable) as state:
-            for warning in state.warnings:
-                module.warn(warning)
-            answer = ACTIONS[options["action"]](state, options)
+        with lease_state.locked(options["path"], writable=writable) as state:
+            try:
+                state.check_fence(options["run_id"], options["fence"])
+                answer = ACTIONS[options["action"]](state, options)
+            finally:
+                for warning in state.warnings:
+                    module.warn(warning)
             if answer["changed"] or options["action"] == "acquire":
                 state.save()
-            answer["lease"] = _shown(state.holder()) if state.holder() else None
+            holder = state.holder()
+            answer["lease"] = _shown(holder) if holder else None
+            answer["fence"] = state.fence
+            answer["server_id"] = state.server["id"] if state.server else ""
+            answer["held"] = hold.sentence(options["hold"])
             answer["journal"] = [_shown(entry) for entry in state.journal[-20:]]
-    except _lease.Refused as refusal:
-        module.fail_json(msg=str(refusal), refused=True, escalate=refusal.escalate)
-    except _lease.StateError as problem:
+    except lease_state.Refused as refusal:
+        module.fail_json(msg=str(refusal), refused=True, escalate=refusal.escalate, final=refusal.final)
+    except lease_state.StateError as problem:
         module.fail_json(msg=str(problem), refused=False)
     module.exit_json(**answer)
 

@@ -10,31 +10,30 @@ version_added: 0.1.0
 description:
   - Makes a password on the control node, stores it in the account registry, and then sets it on the account's server,
     with everything else that the registry wants of the account (M(privatewave.reconnect.account)).
-  - The registry has the old password or the new one, the server too. Where it is interrupted between them, the next
-    mend of the account makes the server follow the registry.
-  - Refused, before anything is changed, where the registry can't store it. The registry C(yaml) stores the password of
-    an account that has a vaulted one of its own, and changes nothing else in the file. C(sql) updates its row.
-  - The client has the old password until it is given its configuration anew.
-author:
-  - Reconnect maintainers (@reconnect)
+  - The registry has the old password or the new one, the server too. When it is interrupted between them, the next fix
+    of the account makes the server follow the registry.
+  - It is refused, before anything is changed, when the registry cannot store it. The registry C(yaml) stores the
+    password of an account that has a vaulted one of its own, and changes nothing else in the file. C(sql) updates its
+    row.
+  - The client has the old password until it fetches its configuration again.
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes.action
+  - privatewave.reconnect.attributes
+  - privatewave.reconnect.settings
 attributes:
-  action:
-    description: Runs on the control node.
-    support: full
   check_mode:
-    description: Tells whether it can be stored, and changes nothing.
+    details: It tells whether the registry can store the password, and changes nothing.
     support: full
   diff_mode:
-    description: Shows nothing.
     support: none
+author:
+  - Reconnect maintainers (@reconnect)
 options:
   account:
     description: The account.
     type: str
     required: true
   settings:
-    description: What the server should be like, as M(privatewave.reconnect.gather) makes it of the inventory.
-    type: dict
     required: true
 """
 

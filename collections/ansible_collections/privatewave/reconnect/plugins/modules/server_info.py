@@ -14,37 +14,42 @@ description:
 version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes.reads
+  - privatewave.reconnect.account.wanted
+  - privatewave.reconnect.client.documents
+  - privatewave.reconnect.settings
 options:
   settings:
-    description:
-      - What the server should be like, all of it, as M(privatewave.reconnect.gather) makes it of the inventory.
-      - It says which units, files, drivers and tables are asked for.
-    type: dict
     required: true
   account:
     description: The account the incident is about.
     type: str
-  wanted:
-    description: The account as P(privatewave.reconnect.accounts#lookup) returns it, to compare it with.
-    type: dict
+  tls_ca:
+    description:
+      - The authorities that clients trust, as PEM text. Without any, those of the system.
+      - The certificate on the server's disk is verified with them.
+    type: str
   documents:
-    description: Its client's documents as P(privatewave.reconnect.configurations#filter) returns them, to compare them.
-    type: list
-    elements: dict
-    default: []
+    description: The documents of its client, which are compared with those on the server.
   subsets:
     description: What to ask for. V(account) is asked for only when O(account) is given.
     type: list
     elements: str
     choices: [host, asterisk, database, account]
     default: [host, asterisk, database, account]
+  contacts_of:
+    description: Accounts whose contacts are asked for, in Asterisk and where Asterisk stores them.
+    type: list
+    elements: str
+    default: []
+  testers:
+    description:
+      - Addresses that O(account) is tested from.
+      - On chan_sip what came from there is not counted as attempts of its client.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -56,7 +61,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 host:
-  description: A probe for each question asked of the host, see C(docs/documents.md).
+  description: A probe for each question asked of the host, see C(docs/reference/documents.md).
   returned: when the subset was asked for
   type: dict
   sample:
@@ -76,21 +81,29 @@ account:
   description: A probe for each question asked about the account.
   returned: when an account was named
   type: dict
+contacts:
+  description: A probe for each account in O(contacts_of).
+  returned: when there is such an account
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _server
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.arguments import ACCOUNT, DOCUMENT
 
 
-def main():
+def main() -> None:
     names = list(_server.SUBSETS)
     module = AnsibleModule(
         argument_spec={
             "settings": {"type": "dict", "required": True},
             "account": {"type": "str"},
-            "wanted": {"type": "dict", "no_log": True},
-            "documents": {"type": "list", "elements": "dict", "default": [], "no_log": True},
+            "wanted": {"type": "dict", "options": ACCOUNT},
+            "documents": {"type": "list", "elements": "dict", "default": [], "options": DOCUMENT},
+            "tls_ca": {"type": "str"},
             "subsets": {"type": "list", "elements": "str", "choices": names, "default": names},
+            "contacts_of": {"type": "list", "elements": "str", "default": []},
+            "testers": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

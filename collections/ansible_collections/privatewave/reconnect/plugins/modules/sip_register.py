@@ -8,47 +8,36 @@ module: sip_register
 short_description: Register at a SIP server as an account
 description:
   - Sends C(REGISTER) as the client of an account does, answers the digest challenge (MD5 or SHA-256), looks for its own
-    contact in the answer and takes the contact away again.
-  - A C(200) alone is no proof. Asterisk answers it even when it could not store the contact.
-  - Where the account may have one contact only and C(remove_existing) of its AOR is on, registering displaces the
-    user's own contact until the client registers again.
+    contact in the answer and removes the contact again.
+  - A C(200) alone is not enough. Asterisk answers it even when it could not store the contact.
+  - Where the account may have one contact only and C(remove_existing) of its AOR is on, this displaces the user's own
+    contact until the client registers again.
 version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
+extends_documentation_fragment:
+  - privatewave.reconnect.attributes
+  - privatewave.reconnect.client
+  - privatewave.reconnect.client.login
 attributes:
   check_mode:
-    description: Sends nothing in check mode.
+    details: Nothing is sent in check mode.
     support: full
   diff_mode:
-    description: There is nothing to compare.
     support: none
 options:
   account:
-    description: The account, the user part of its address of record.
-    type: str
     required: true
   auth_name:
     description: The user name of the digest; that of O(account) when not given.
     type: str
-  password:
-    description: The password of the account. It leaves this module only as a digest.
-    type: str
-    required: true
   domain:
-    description: The name clients use for the server. Over TLS the certificate must be for it.
-    type: str
     required: true
   server:
-    description: The IP address of the server.
-    type: str
     required: true
   port:
-    description: The port.
-    type: int
     default: 5061
   transport:
-    description: The transport.
-    type: str
     choices: [udp, tcp, tls]
     default: tls
   expires:
@@ -62,12 +51,9 @@ options:
   keep_open:
     description:
       - With O(stay), for how many seconds to hold the connection over TCP or TLS.
-      - Asterisk forgets the contact as soon as its connection is closed. A process that is left behind holds it.
+      - Asterisk removes the contact as soon as its connection is closed. A process that stays behind keeps it open.
     type: int
     default: 0
-  tls_ca:
-    description: The authorities that clients trust, as PEM text; those of the system when not given.
-    type: str
   limit:
     description: The time in seconds for everything.
     type: float
@@ -99,7 +85,7 @@ register:
         answers:
           description:
             - Every final answer in order, with C(expires), C(status), C(reason), C(seconds) and C(algorithm).
-            - C(expires) is what was asked for, 0 takes the contact away.
+            - C(expires) is the requested time, 0 removes the contact.
           type: list
           elements: dict
         contact:
@@ -110,16 +96,17 @@ register:
           type: list
           elements: dict
         unregistered:
-          description: The contact was taken away again.
+          description: The contact was removed again.
           type: bool
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.privatewave.reconnect.plugins.module_utils import _net, _register
+from ansible_collections.privatewave.reconnect.plugins.module_utils._net import connections
+from ansible_collections.privatewave.reconnect.plugins.module_utils._net import register as registration
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import failed, probe
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "account": {"type": "str", "required": True},
@@ -138,14 +125,14 @@ def main():
         supports_check_mode=True,
     )
     asked = module.params
-    if not _net.is_address(asked["server"]):
-        module.fail_json(msg="server {0!r} is no IP address".format(asked["server"]))
+    if not connections.is_address(asked["server"]):
+        module.fail_json(msg="server is {0!r}, it must be an IP address".format(asked["server"]))
     if not 0 < asked["port"] < 65536 or asked["expires"] < 1 or asked["limit"] <= 0:
         module.fail_json(msg="port must be from 1 to 65535, expires and limit at least 1")
     if module.check_mode:
         module.exit_json(changed=False, register=failed("skipped", "nothing is sent in check mode"))
     answer = probe(
-        lambda: _register.register(
+        lambda: registration.register(
             asked["account"],
             asked["auth_name"] or asked["account"],
             asked["password"],
@@ -160,8 +147,8 @@ def main():
             asked["keep_open"],
         )
     )
-    registered = answer["ok"] and answer["data"]["registered"]
-    module.exit_json(changed=bool(registered and not answer["data"]["unregistered"]), register=answer)
+    stayed = answer["ok"] and answer["data"]["registered"] and not answer["data"]["unregistered"]
+    module.exit_json(changed=bool(stayed), register=answer)
 
 
 if __name__ == "__main__":

@@ -3,68 +3,68 @@
 """A function of our module_utils as one small script for a host's Python.
 
 An ordinary module brings Ansible's own utilities along; building that and importing it there costs more than the
-questions themselves. What we ask with is standard library only, so it can be sent as it is.
+questions themselves. What we ask with is standard library only, so it can be sent as it is, or kept on the host.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PACKAGE = "ansible_collections.privatewave.reconnect.plugins.module_utils"
 FOLDER = Path(__file__).parents[1] / "module_utils"
 
-# Runs on a host with Python 3.8 or newer. Modules are compiled as they are imported, from the sources it carries.
-_SCRIPT = """\
-import base64, importlib, importlib.util, json, sys, zlib
-
-PACKAGE = {package!r}
-sources = json.loads(zlib.decompress(base64.b85decode({sources!r})))
-
-
-class Carried:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if (PACKAGE + ".").startswith(name + "."):
-            return importlib.util.spec_from_loader(name, Carried, is_package=True)
-        if name.rpartition(".")[0] == PACKAGE and name.rpartition(".")[2] in sources:
-            return importlib.util.spec_from_loader(name, Carried)
-
-    @staticmethod
-    def create_module(spec):
-        return None
-
-    @staticmethod
-    def exec_module(module):
-        name = module.__name__.rpartition(".")[2]
-        if name in sources:
-            exec(compile(sources[name], name + ".py", "exec"), module.__dict__)
-
+SERVER_INFO = "privatewave.reconnect.server_info"
+PATH_INFO = "privatewave.reconnect.path_info"
+REGISTRATION_TEST = "privatewave.reconnect.registration_test"
+#: The part of module_utils that answers as the module does.
+SCRIPTS = {SERVER_INFO: "_server", PATH_INFO: "_net.path", REGISTRATION_TEST: "_net.register"}
 
 # Nothing that happens to lie in the current folder is imported.
-sys.path[:] = [folder for folder in sys.path if folder]
-sys.meta_path.insert(0, Carried)
-try:
-    answer = importlib.import_module(PACKAGE + {module!r}).answer(**json.loads({arguments!r}))
-except Exception as error:
-    answer = dict(failed=True, msg="%s: %s" % (type(error).__name__, error))
-print(json.dumps(dict(answer, changed=False)))
-"""
+_START = "import sys\nsys.path[:] = [folder for folder in sys.path if folder]\n"
 
 
-def script(module: str, arguments: Mapping[str, Any]) -> bytes:
-    """A script that calls ``answer(**arguments)`` of a module of module_utils and prints its dict as JSON."""
-    return _SCRIPT.format(
-        package=PACKAGE, sources=_sources(), module="." + module, arguments=json.dumps(arguments)
-    ).encode("ascii")
+def script(module: str, arguments: Mapping[str, Any], kept: bool = False) -> bytes:
+    """A script that calls ``answer(**arguments)`` of a module of module_utils and prints its dict as JSON.
+
+    ``module`` is its name below module_utils, for example ``_net.path``. ``kept`` leaves out the sources: the host
+    runs what it has kept of them, or answers that it has nothing, see `_carried`.
+    """
+    told = [module, json.dumps(arguments), digest(), *([] if kept else [_carried()])]
+    words = ", ".join(map(ascii, told))
+    return f"{_START}exec({_runner()!a})\nprint(json.dumps(run({words})))\n".encode("ascii")
 
 
 @functools.cache
-def _sources() -> str:
-    sources = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("_*.py"))}
-    return base64.b85encode(zlib.compress(json.dumps(sources).encode("ascii"))).decode("ascii")
+def digest() -> str:
+    """The SHA-256 of module_utils in hex."""
+    return hashlib.sha256(_sources()).hexdigest()
+
+
+@functools.cache
+def _runner() -> str:
+    return (FOLDER / "_carried.py").read_text(encoding="utf-8")
+
+
+@functools.cache
+def _sources() -> bytes:
+    sources = {
+        ".".join(path.relative_to(FOLDER).with_suffix("").parts): path.read_text(encoding="utf-8")
+        for path in sorted(FOLDER.rglob("*.py"))
+        if path.stem != "__init__"
+    }
+    return json.dumps(sources).encode("ascii")
+
+
+@functools.cache
+def _carried() -> str:
+    return base64.b85encode(zlib.compress(_sources())).decode("ascii")
+
+
+# Read once, before Ansible starts a process for each server.
+digest()

@@ -8,23 +8,36 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
+
+from ansible_collections.privatewave.reconnect.plugins.module_utils._settings import DEFAULTS as PROBE_DEFAULTS
+from ansible_collections.privatewave.reconnect.plugins.module_utils._settings import (
+    NO_DATABASE,
+    TEST_CALLEE,
+    TEST_CALLER,
+    Settings,
+    SipTransport,
+    Transport,
+    without_database,
+)
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import plain
 
 PREFIX = "reconnect_"
 
 DEFAULTS: dict[str, Any] = {
+    **PROBE_DEFAULTS,
     "sip_domain": "",
     "sip_port": 5061,
     "sip_transports": ["tls"],
-    # A reserved account that is always there: Asterisk calls a request of an unknown user an attack, and fail2ban
-    # would ban whoever diagnoses too often.
-    "sip_probe_user": "601",
+    # Registers in every diagnosis; empty: none.
+    "test_account": TEST_CALLER,
+    # Whom it calls in a test call.
+    "test_callee": TEST_CALLEE,
     "addresses": [],
     "srv": "",
     "resolvers": [],
     "provisioning_url": "",
     "provisioning_unit": "",
-    "provisioning_folder": "/srv/provisioning",
     "tls_ca_file": "",
     "tls_certificate_file": "",
     "tls_key_file": "",
@@ -32,25 +45,19 @@ DEFAULTS: dict[str, Any] = {
     # to find a server that has fallen behind its clients, never to bend the clients to an old server.
     "tls_minimum_version": "1.2",
     "tls_ciphers": "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM",
-    "channel_driver": "pjsip",
-    "asterisk_unit": "asterisk.service",
-    "database_unit": "mariadb.service",
-    "database_engine": "mysql",
-    "odbc_dsn": "asterisk",
-    "odbc_class": "asterisk",
-    "rtp_ports": [15000, 18000],
     "fail2ban_jail": "asterisk",
     "session_view": "V_SIP_SESSION",
     # The names of its columns, where they are others than those of PrivateServer.
     "session_columns": {},
-    # What a site knows of its clients' logs, beside ``judge/signatures.yml`` and of the same shape.
+    # What a site knows of its clients' logs, beside ``judge/client_log/signatures.yml`` and of the same shape.
     "client_signatures": {},
 }
 
 _TRANSPORTS = ("udp", "tcp", "tls")
 _CHOICES = {
     "channel_driver": ("pjsip", "sip"),
-    "database_engine": ("mysql", "postgresql"),
+    "database_engine": ("mysql", "postgresql", NO_DATABASE),
+    "account_backend": ("realtime", "file"),
     "tls_minimum_version": ("1.2", "1.3"),
 }
 _LEGACY_PORT = 5060
@@ -58,7 +65,7 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _SRV = re.compile(r"_[A-Za-z0-9-]+\._[A-Za-z0-9-]+")
 
 
-def settings(variables: Mapping[str, Any], template: Callable[[Any], Any] = lambda value: value) -> dict[str, Any]:
+def settings(variables: Mapping[str, Any], template: Callable[[Any], Any] = lambda value: value) -> Settings:
     """The settings of a server from its inventory variables.
 
     ``template`` resolves a variable's value. Raises `ValueError` with one sentence that names the variable.
@@ -81,22 +88,7 @@ def settings(variables: Mapping[str, Any], template: Callable[[Any], Any] = lamb
     found["sip_transports"] = [_transport(one, found["sip_port"]) for one in found["sip_transports"]]
     if len(found["rtp_ports"]) != 2 or not all(isinstance(port, int) for port in found["rtp_ports"]):
         raise ValueError(f"{PREFIX}rtp_ports must be two ports, the first and the last")
-    return found
-
-
-def plain(value: Any) -> Any:
-    """A copy of plain dicts, lists, strings and numbers: nothing lazy, nothing tagged, nothing ever templated again."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if value is None or isinstance(value, bool):
-        return value
-    for kind in (int, float):
-        if isinstance(value, kind):
-            return kind(value)
-    # Half a surrogate pair, as an escape of a stranger may bring it, could not be written anywhere.
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+    return cast(Settings, without_database(found))
 
 
 def _checked(variable: str, value: Any, default: Any) -> Any:
@@ -109,7 +101,7 @@ def _checked(variable: str, value: Any, default: Any) -> Any:
     if isinstance(default, int):
         return _port(variable, value)
     if variable == PREFIX + "client_signatures":
-        # The judge checks each entry and says which one can't be used: the evidence is gathered all the same.
+        # The judge checks each entry and says which one is invalid. The evidence is gathered all the same.
         if not isinstance(value, dict):
             raise ValueError(f"{variable} must be signatures by name")
         return value
@@ -139,10 +131,11 @@ def _address(variable: str, value: Any) -> str:
         raise ValueError(f"{variable} holds {value!r}, it must hold IP addresses") from None
 
 
-def _transport(value: Any, sip_port: int) -> dict[str, Any]:
+def _transport(value: Any, sip_port: int) -> SipTransport:
     variable = PREFIX + "sip_transports"
     entry = value if isinstance(value, dict) else {"transport": value}
     name = str(entry.get("transport", "")).lower()
     if name not in _TRANSPORTS:
         raise ValueError(f"{variable} holds {name!r}, it may hold {', '.join(_TRANSPORTS)}")
-    return {"transport": name, "port": _port(variable, entry.get("port", sip_port if name == "tls" else _LEGACY_PORT))}
+    port = _port(variable, entry.get("port", sip_port if name == "tls" else _LEGACY_PORT))
+    return {"transport": cast(Transport, name), "port": port}

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
+
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import WantedAccount
 
 from . import model
 from .lines import Mistake, MistakeError, Node
@@ -33,7 +35,7 @@ def load(configuration: Mapping[str, Any], inventory: str, servers: set[str] | N
     """The accounts of the registry that ``configuration`` (``reconnect_account_registry``) names.
 
     ``inventory`` is the folder that its relative paths begin at, ``servers`` are those that are known. Raises
-    `RegistryError` with one sentence when the registry can't be reached or there is no such plugin.
+    `RegistryError` with one sentence when the registry cannot be reached or there is no such plugin.
     """
     if not model.HAS_NETADDR:
         raise RegistryError("The account registry needs the Python package netaddr on the control node.")
@@ -47,7 +49,7 @@ def keeper(
 ) -> tuple[Account, Callable[[str], None]]:
     """An account, and a function that stores another password of it in the registry.
 
-    Both raise `RegistryError` with one sentence; this one also when the password can't be stored there.
+    Both raise `RegistryError` with one sentence; this one also when the password cannot be stored there.
     """
     registered = load(configuration, inventory)
     account = next((one for one in registered.of(server) if one.username == username), None)
@@ -56,14 +58,14 @@ def keeper(
     plugin = open_registry(configuration, inventory)
     if not isinstance(plugin, PasswordKeeper):
         raise RegistryError(
-            f"The account registry {configuration.get('plugin')} can't store a password: set the new one there, then "
-            "mend the account without a rotation."
+            f"The account registry {configuration.get('plugin')} cannot store a password. Set the new one there, then "
+            "fix the account without a rotation."
         )
     return account, plugin.keeper(account, encrypt)
 
 
-def resolved(account: Account, reveal: Callable[[Secret, Mapping[str, str]], str]) -> dict[str, Any]:
-    """The account as a plain dict, its secrets revealed by ``reveal(secret, texts of the account)``."""
+def resolved(account: Account, reveal: Callable[[Secret, Mapping[str, str]], str]) -> WantedAccount:
+    """The account with every field, its secrets revealed by ``reveal(secret, texts of the account)``."""
     known = {name: value for name, value in account.values.items() if isinstance(value, str)}
 
     def plain(value: Any) -> Any:
@@ -73,4 +75,4 @@ def resolved(account: Account, reveal: Callable[[Secret, Mapping[str, str]], str
             return {name: plain(one) for name, one in value.items()}
         return value
 
-    return {name: plain(value) for name, value in account.values.items()}
+    return cast(WantedAccount, {name: plain(value) for name, value in account.values.items()})

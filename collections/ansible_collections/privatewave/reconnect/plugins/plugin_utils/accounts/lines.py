@@ -37,7 +37,7 @@ class Mistake:
 
 
 class MistakeError(ValueError):
-    """What can't be read at all."""
+    """What cannot be read at all."""
 
     def __init__(self, mistake: Mistake) -> None:
         super().__init__(str(mistake))

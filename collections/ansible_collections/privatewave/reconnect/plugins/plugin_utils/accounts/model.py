@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an account is, and the checks of every field. The shapes are those of ``docs/accounts.md``."""
+"""What an account is, and the checks of every field. The shapes are those of ``docs/how-to/account-registry.md``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import HIDDEN
 
 try:
     import netaddr
@@ -92,7 +94,7 @@ def _scalar(node: Node, what: str) -> str:
     text = "" if node.kind == "nothing" else node.text
     if _EXPRESSION.search(text):
         raise _WrongError("must be a plain value: only secrets may be looked up")
-    if len(text) > _TEXT_LIMIT or not text.isprintable():
+    if len(text) > _TEXT_LIMIT or not text.isprintable() or HIDDEN.search(text):
         raise _WrongError(f"must be {what} in one line of at most {_TEXT_LIMIT} characters")
     return text
 

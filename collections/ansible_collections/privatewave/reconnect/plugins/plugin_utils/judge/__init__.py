@@ -6,9 +6,24 @@ from __future__ import annotations
 
 from . import rules
 from .catalogue import Cause, catalogue
-from .evidence import Evidence, EvidenceError
+from .evidence import Evidence, EvidenceError, fitted, prepare
 from .first_level import triage
 from .interrupted import take_up
-from .verdict import conclude, judge
+from .verdict import check, conclude, doubt, judge, unconfirmed
 
-__all__ = ["Cause", "Evidence", "EvidenceError", "catalogue", "conclude", "judge", "rules", "take_up", "triage"]
+__all__ = [
+    "Cause",
+    "Evidence",
+    "EvidenceError",
+    "catalogue",
+    "check",
+    "conclude",
+    "doubt",
+    "fitted",
+    "judge",
+    "prepare",
+    "rules",
+    "take_up",
+    "triage",
+    "unconfirmed",
+]

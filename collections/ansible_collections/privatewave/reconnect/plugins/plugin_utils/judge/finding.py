@@ -6,19 +6,23 @@ from __future__ import annotations
 
 import ipaddress
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from .documents import FindingDocument, Status
 from .evidence import Evidence
 
-Status = Literal["pass", "warn", "fail", "unknown"]
 Rule = Callable[[Evidence], Iterator["Finding"]]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One judged fact; the fields are those of docs/documents.md."""
+    """One judged fact; the fields are those of docs/reference/documents.md, but for two that the plan is made of.
+
+    ``targets`` are what a remedy acts upon, as the role's entry point takes them. ``by_hand`` is why no remedy may end
+    this instance of the cause, and what a person does instead; empty: the catalogue says what ends it.
+    """
 
     code: str
     status: Status
@@ -29,8 +33,10 @@ class Finding:
     evidence: tuple[tuple[str, Any], ...] = ()
     vantage: str = ""
     runbook_step: str = ""
+    targets: tuple[Mapping[str, Any], ...] = ()
+    by_hand: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> FindingDocument:
         """The finding as plain data."""
         return {
             "code": self.code,
@@ -104,7 +110,14 @@ class Say:
     vantage: str = ""
     evidence: tuple[tuple[str, Any], ...] = field(default=())
 
-    def _finding(self, status: Status, summary: str, cause: str | None = None) -> Finding:
+    def _finding(
+        self,
+        status: Status,
+        summary: str,
+        cause: str | None = None,
+        targets: Iterable[Mapping[str, Any]] = (),
+        by_hand: str = "",
+    ) -> Finding:
         return Finding(
             self.code,
             status,
@@ -115,6 +128,8 @@ class Say:
             self.evidence,
             self.vantage,
             STEPS[self.subject],
+            tuple(targets),
+            by_hand,
         )
 
     def passes(self, summary: str) -> Finding:
@@ -125,9 +140,15 @@ class Say:
         """Nobody is kept out by it yet."""
         return self._finding("warn", summary, cause)
 
-    def fails(self, summary: str, cause: str | None = None) -> Finding:
+    def fails(
+        self,
+        summary: str,
+        cause: str | None = None,
+        targets: Iterable[Mapping[str, Any]] = (),
+        by_hand: str = "",
+    ) -> Finding:
         """It is not as it should be; without ``cause`` the catalogue has no name for it."""
-        return self._finding("fail", summary, cause)
+        return self._finding("fail", summary, cause, targets, by_hand)
 
     def unknown(self, why: str) -> Finding:
         """It could not be known, and why."""

@@ -5,70 +5,94 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import changes, first_level
 from .catalogue import Cause, catalogue
+from .client_log import measured
+from .documents import (
+    Carried,
+    Conclusion,
+    Decision,
+    FindingDocument,
+    Judgement,
+    Level,
+    Policy,
+    RootCause,
+    Step,
+    Symptom,
+    Verdict,
+)
+from .ending import end, message
 from .evidence import Evidence
+from .facts import REGISTRATION, RESERVED, stopped_on_purpose
 from .finding import RULES, STEPS, Finding, are, counted, place
+from .outcomes import Outcome
+from .remedies import Remedy, remedies
 
+#: The root cause of a failure that the catalogue has no name for.
 UNKNOWN_CAUSE = "unknown_cause"
 
-#: Remedies from the least to the most intrusive: what a person would try first.
-ORDER = (
-    "reload_tls",
-    "reload_odbc",
-    "load_modules",
-    "fix_account",
-    "render_configuration",
-    "deliver_configuration",
-    "rotate_password",
-    "restart_provisioning",
-    "bring_up_interface",
-    "unban_client",
-    "open_host_firewall",
-    "restart_database",
-    "free_sip_port",
-    "restart_asterisk",
+#: Evidence that does not fit its schema.
+SHAPE = "evidence.shape"
+#: Findings without which no server is called healthy.
+ESSENTIAL = (
+    "asterisk.process",
+    "asterisk.control",
+    "asterisk.transport",
+    "database.login",
+    "path.tcp",
+    "sip.options",
+    SHAPE,
 )
 
-#: Findings without which nobody may be told that a server is well.
-ESSENTIAL = ("asterisk.process", "asterisk.control", "asterisk.transport", "database.login", "path.tcp", "sip.options")
+#: Of these one at least must pass: a registration that was really made.
+REGISTRATIONS = (RESERVED, REGISTRATION)
+#: A rule that crashed says so under its subject.
+CRASHED = ".rule"
 
-#: What the user is told once it is mended, by outcome.
-MENDED = {
-    "fixed_account": "Your account was not right on the server and is corrected. Please connect again.",
-    "fixed_client_configuration": "Your application has its right configuration now. Please connect again, unless it "
-    "has done so by itself.",
-    "fixed_network": "The way to the server is mended. Please connect again.",
-    "fixed_service": "The fault on the server is mended. Please connect again.",
-}
+#: States of a remedy that was carried out and did not help.
+FAILED = ("failed", "rolled_back")
 
-#: What a remedy is that was carried out, whether it helped or not.
-TRIED = ("done", "failed", "rolled_back")
+#: Whose approval lets a remedy drop calls.
+RESTART = "restart_asterisk"
 
-Document = dict[str, Any]
+
+class _Allowed(NamedTuple):
+    """What a run may do, as `judge` is told."""
+
+    apply: bool
+    approvals: Collection[str]
+    ask: Collection[str]
+    rotate: bool = False
 
 
 def judge(
     document: Mapping[str, Any],
     apply: bool = False,
     approvals: Collection[str] = (),
-    level: str = "second",
+    level: Level = "second",
     rotate: bool = False,
-) -> Document:
+    ask: Collection[str] = (),
+) -> Judgement:
     """Judge an evidence document.
 
-    ``apply`` says that remedies may be carried out, ``approvals`` names those that were approved, ``level`` is the
-    support level that acts upon it, ``first`` or ``second``, ``rotate`` says that first level mends a wrong password by
-    a new one. Returns ``{verdict, findings}`` as docs/documents.md describes them. Raises `EvidenceError` when it is
-    no evidence.
+    ``apply``: remedies may be carried out. ``approvals``: remedies that were approved. ``level``: the support level
+    that acts upon the verdict. ``rotate``: first level fixes a wrong password by a new one. ``ask``: causes and
+    remedies for which the site's policy wants an approval, ``all`` for every one. Raises `EvidenceError` when the
+    document is not evidence.
     """
     evidence = Evidence(document)
     findings = find(evidence)
-    verdict = _verdict(evidence, findings, apply, approvals)
-    judgement = {"verdict": verdict, "findings": [one.as_dict() for one in findings]}
-    return first_level.narrowed(judgement, evidence.client_report, rotate) if level == "first" else judgement
+    judgement: Judgement = {
+        "verdict": _verdict(evidence, findings, _Allowed(apply, approvals, ask, rotate)),
+        "findings": [one.as_dict() for one in findings],
+    }
+    if level == "first":
+        judgement = first_level.narrowed(judgement, evidence.client_report, rotate)
+    verdict = judgement["verdict"]
+    verdict["next_step"] = measured.with_decisive(verdict["next_step"], findings)
+    return judgement
 
 
 def find(evidence: Evidence) -> list[Finding]:
@@ -82,123 +106,173 @@ def find(evidence: Evidence) -> list[Finding]:
             subject = next((one for one in STEPS if module.startswith(one)), "network")
             summary = f"The rule {rule.__name__} failed on this evidence ({type(error).__name__}: {error})."
             findings.append(
-                Finding(f"{subject}.rule", "unknown", subject, summary, rule.__name__, runbook_step=STEPS[subject])
+                Finding(f"{subject}{CRASHED}", "unknown", subject, summary, rule.__name__, runbook_step=STEPS[subject])
             )
-    return findings
+    return measured.compared(findings)
 
 
 def conclude(
-    first: Mapping[str, Any],
-    after: Mapping[str, Any] | None,
-    remedies: Sequence[Mapping[str, Any]],
-    level: str = "second",
-) -> Document:
-    """The last word of a run: ``{verdict, findings, state}``.
+    first: Judgement, after: Judgement | None, carried: Sequence[Carried], level: Level = "second"
+) -> Conclusion:
+    """The last word of a run.
 
-    ``first`` and ``after`` are what `judge` returned before and after the remedies, ``remedies`` what was done or
-    refused, ``level`` is as for `judge`. The verdict keeps the causes that were found first; mended is what no longer
-    fails after its remedy.
+    ``first`` and ``after`` are what `judge` returned before and after the remedies, ``carried`` what was done or
+    refused, ``level`` is as for `judge`. The verdict keeps the causes that were found first. A cause is fixed when it
+    no longer fails after its remedy.
     """
-    concluded = _conclude(first, after, remedies)
+    concluded = _conclude(first, after, carried)
     if level == "first":
         concluded["verdict"] = first_level.handed_on(concluded["verdict"])
     return concluded
 
 
-def _conclude(
-    first: Mapping[str, Any],
-    after: Mapping[str, Any] | None,
-    remedies: Sequence[Mapping[str, Any]],
-) -> Document:
-    verdict: Document = dict(first["verdict"])
-    findings = list((after or first)["findings"])
-    refused = [one for one in remedies if one.get("state") == "refused"]
-    state = "refused" if refused else "succeeded"
-    if after is None or not any(one.get("state") in TRIED for one in remedies):
+def _conclude(first: Judgement, after: Judgement | None, carried: Sequence[Carried]) -> Conclusion:
+    refused = [one for one in carried if one.get("state") == "refused"]
+    verdict: Verdict = {**first["verdict"]}
+    conclusion: Conclusion = {
+        "verdict": verdict,
+        "findings": list((after or first)["findings"]),
+        "state": "refused" if refused else "succeeded",
+    }
+    if after is None or not any(one.get("state") in ("done", *FAILED) for one in carried):
         if refused:
-            verdict = _refused(verdict, refused)
-        return {"verdict": verdict, "findings": findings, "state": state}
+            _refuse(verdict, refused)
+        return conclusion
 
-    causes = catalogue()
-    left = list(after["verdict"]["root_causes"])
-    found = {(one["cause"], one["about"]) for one in verdict["root_causes"]}
+    left = after["verdict"]["root_causes"]
     if left:
-        verdict.update(
-            {key: after["verdict"][key] for key in ("outcome", "plan", "next_step", "user_message", "escalate_to")}
-        )
-        verdict["root_causes"] = [
-            *verdict["root_causes"],
-            *(one for one in left if (one["cause"], one["about"]) not in found),
-        ]
+        found = {(one["cause"], one["about"]) for one in verdict["root_causes"]}
+        new = [one for one in left if (one["cause"], one["about"]) not in found]
+        conclusion["verdict"] = verdict = {
+            **after["verdict"],
+            "root_causes": [*verdict["root_causes"], *new],
+            "symptoms": verdict["symptoms"],
+        }
         if refused:
-            verdict = _refused(verdict, refused)
+            _refuse(verdict, refused)
         elif verdict["outcome"] == "fault_found" and not any(one["decision"] == "approval" for one in verdict["plan"]):
-            # Everything that we may do was done, and it did not help.
-            tried = [str(one["reason"]) for one in remedies if one.get("state") in TRIED[1:] and one.get("reason")]
-            advice = [causes[one["cause"]].next_step for one in left if one["cause"] in causes]
-            verdict.update(
-                outcome="escalate_third_level",
-                escalate_to="third level",
-                next_step=" ".join(dict.fromkeys([*tried, *advice])) or verdict["next_step"],
-            )
-        return {"verdict": verdict, "findings": findings, "state": state}
+            # Every remedy that may run has run, and none helped.
+            tried = [str(one["reason"]) for one in carried if one.get("state") in FAILED and one.get("reason")]
+            advice = [catalogue()[one["cause"]].next_step for one in left if one["cause"] in catalogue()]
+            next_step = " ".join(dict.fromkeys([*tried, *advice])) or verdict["next_step"]
+            end(verdict, "escalate_third_level", next_step, verdict["user_message"])
+        return conclusion
 
-    unseen = _unseen(findings)
-    if unseen:
-        verdict.update(
-            outcome="escalate_third_level",
-            plan=[],
-            next_step=f"It was mended as far as anybody can tell; what matters could not be seen afterwards: {unseen}",
-            user_message="The server is being looked into by our engineers.",
-            escalate_to="third level",
+    verdict["plan"] = []
+    if unseen := _unseen(conclusion["findings"]):
+        end(
+            verdict,
+            "escalate_third_level",
+            f"The remedy seems to work, but these essential checks could not be repeated: {unseen}",
         )
-        return {"verdict": verdict, "findings": findings, "state": state}
+        return conclusion
+    doubts = [doubt(first, after, one["cause"]) for one in verdict["root_causes"]]
+    if any(doubts):
+        end(verdict, "escalate_third_level", " ".join(dict.fromkeys(filter(None, doubts))))
+        return conclusion
+    if unverified := _unverified(conclusion["findings"]):
+        end(verdict, "unverified", f"The remedy seems to work, but that is not verified: {unverified}")
+        return conclusion
+    outcome = _fixed(verdict["root_causes"])
+    conclusion["state"] = "succeeded"
+    end(verdict, outcome, "Close the incident: the fault is fixed, and a second check found no fault.")
+    return conclusion
 
-    outcomes = [causes[one["cause"]].fixed for one in verdict["root_causes"] if one["cause"] in causes]
-    outcome = "fixed_service" if "fixed_service" in outcomes else next(filter(None, outcomes), "fixed_service")
-    verdict.update(
-        outcome=outcome,
-        plan=[],
-        next_step="Close the incident: it is mended, and a second look found nothing wrong.",
-        user_message=MENDED[outcome],
-        escalate_to=None,
-    )
-    return {"verdict": verdict, "findings": findings, "state": "succeeded"}
+
+def doubt(before: Judgement, after: Judgement, cause: str) -> str:
+    """Why a remedy of a cause is not verified: the cause is still there, or a check could not run again; else ""."""
+    verdict = after["verdict"]
+    if cause in {one["cause"] for one in (*verdict["root_causes"], *verdict["symptoms"])}:
+        return f"The remedy was carried out, but {cause} is still there."
+    shown = {one["code"] for one in before["findings"] if one["status"] == "fail" and one["cause"] == cause}
+    known = {check(one) for one in before["findings"] if one["status"] != "unknown"}
+    unseen = [
+        one["summary"]
+        for one in after["findings"]
+        if one["status"] == "unknown" and (one["code"] in shown or (one["code"] in ESSENTIAL and check(one) in known))
+    ]
+    if unseen:
+        return f"The remedy was carried out and could not be verified: {' '.join(dict.fromkeys(unseen[:2]))}"
+    return ""
 
 
-def _unseen(findings: Sequence[Mapping[str, Any]]) -> str:
-    """What nobody could see of the findings without which nobody may be told that a server is well."""
+def unconfirmed(judgement: Judgement) -> list[FindingDocument]:
+    """The failures that one look alone does not establish: no cause is known, or only a registration shows it.
+
+    A packet that is lost and a server that is busy for a moment look like that. They are looked at once more.
+    """
+    roots = {one["cause"] for one in judgement["verdict"]["root_causes"]}
+    failing = [one for one in judgement["findings"] if one["status"] == "fail"]
+    shown = {one["cause"] for one in failing if one["code"] not in REGISTRATIONS}
+    return [
+        one
+        for one in failing
+        if (one["cause"] or UNKNOWN_CAUSE) in roots and (one["cause"] is None or one["cause"] not in shown)
+    ]
+
+
+def check(finding: FindingDocument) -> tuple[str, str, str]:
+    """What a finding checks: it stays the same whatever comes of it."""
+    return finding["code"], finding["about"], finding["vantage"]
+
+
+def _fixed(roots: Sequence[RootCause]) -> Outcome:
+    """The outcome of the remedies of the root causes: of several kinds the service counts, else the first."""
+    known = [catalogue()[one["cause"]].remedy for one in roots if one["cause"] in catalogue()]
+    outcomes = [remedy.outcome for remedy in known if remedy]
+    return "fixed_service" if "fixed_service" in outcomes or not outcomes else outcomes[0]
+
+
+def _unseen(findings: Sequence[FindingDocument]) -> str:
+    """Which essential checks could not run, at most three of them."""
     return " ".join([one["summary"] for one in findings if one["status"] == "unknown" and one["code"] in ESSENTIAL][:3])
 
 
-def _refused(verdict: Document, refused: Sequence[Mapping[str, Any]]) -> Document:
+def _unverified(findings: Sequence[FindingDocument]) -> str:
+    """Why it is not verified that clients can register, at most three reasons; empty when it is."""
+    seen = {one["code"] for one in findings if one["status"] != "unknown"}
+    passed = {one["code"] for one in findings if one["status"] == "pass"}
+    reasons = [one["summary"] for one in findings if one["code"].endswith(CRASHED)]
+    # The shape has a finding only where it does not fit. Over UDP alone there is no connection to look at.
+    said = {SHAPE, *(("path.tcp",) if "sip.options" in seen else ())}
+    wanted = [code for code in ESSENTIAL if code not in said]
+    reasons += [f"Nothing was found out about {code}." for code in wanted if code not in seen]
+    if not passed.intersection(REGISTRATIONS):
+        told = [one["summary"] for one in findings if one["code"] in REGISTRATIONS]
+        reasons += told or ["No registration was tested."]
+    return " ".join(reasons[:3])
+
+
+def _refuse(verdict: Verdict, refused: Sequence[Carried]) -> None:
+    """What a refusal makes of a verdict: a spent limit goes to third level, anything else waits."""
     reasons = " ".join(dict.fromkeys(str(one.get("reason", "")) for one in refused))
-    limit = any(one.get("escalate") for one in refused)
-    return {
-        **verdict,
-        "outcome": "escalate_third_level" if limit else "fault_found",
-        "next_step": reasons or verdict["next_step"],
-        "escalate_to": "third level" if limit else verdict["escalate_to"],
-    }
+    next_step = reasons or verdict["next_step"]
+    if any(one.get("escalate") for one in refused):
+        end(verdict, "escalate_third_level", next_step, verdict["user_message"])
+    else:
+        verdict["outcome"] = "fault_found"
+        verdict["next_step"] = next_step
 
 
 # ------------------------------------------------------------------------------------------------ causes
 
 
-def _verdict(evidence: Evidence, findings: list[Finding], apply: bool, approvals: Collection[str]) -> Document:
-    failing = [one for one in findings if one.status == "fail"]
-    roots, symptoms = _roots(failing)
-    plan = _plan(evidence, roots, apply, approvals)
-    root_causes = [_root(name, about) for name, about in roots.items()]
-    return {
-        "root_causes": root_causes,
+def _verdict(evidence: Evidence, findings: list[Finding], allowed: _Allowed) -> Verdict:
+    roots, symptoms = _roots([one for one in findings if one.status == "fail"])
+    verdict: Verdict = {
+        "outcome": "healthy",
+        "root_causes": [_root(evidence, name, found) for name, found in roots.items()],
         "symptoms": symptoms,
-        "plan": plan,
-        **_outcome(evidence, findings, root_causes, plan),
+        "plan": _plan(evidence, roots, allowed),
+        "next_step": "",
+        "user_message": None,
+        "escalate_to": None,
     }
+    _decide(verdict, evidence, findings, {name: _by_hand(found) for name, found in roots.items()})
+    return verdict
 
 
-def _roots(failing: Sequence[Finding]) -> tuple[dict[str, list[Finding]], list[Document]]:
+def _roots(failing: Sequence[Finding]) -> tuple[dict[str, list[Finding]], list[Symptom]]:
     """Root causes by name with their findings, and what they explain."""
     causes = catalogue()
     named: dict[str, list[Finding]] = {}
@@ -206,22 +280,28 @@ def _roots(failing: Sequence[Finding]) -> tuple[dict[str, list[Finding]], list[D
         if one.cause:
             named.setdefault(one.cause, []).append(one)
     roots: dict[str, list[Finding]] = {}
-    symptoms: list[Document] = []
+    symptoms: dict[tuple[str, str], Symptom] = {}
     for one in failing:
         explained_by = next(
             (name for name, seen in named.items() if name != one.cause and _explains(causes[name], seen, one)), None
         )
-        if explained_by:
-            symptoms.append(
-                {"cause": one.cause, "code": one.code, "explained_by": explained_by, "summary": one.summary}
-            )
-        else:
+        if explained_by is None:
             roots.setdefault(one.cause or UNKNOWN_CAUSE, []).append(one)
+            continue
+        # Each symptom once, however many vantages saw it.
+        # Why a registration fails is known by what explains it.
+        cause = None if one.code in REGISTRATIONS else one.cause
+        symptom = symptoms.setdefault(
+            (cause or one.code, explained_by),
+            {"cause": cause, "code": one.code, "explained_by": explained_by, "summary": one.summary, "times": 0},
+        )
+        symptom["times"] += 1
     # A cause that another one explains in part only stays a root for the rest, but is no symptom as well.
-    symptoms = [one for one in symptoms if one["cause"] not in roots]
-    return roots, _merged(symptoms)
+    return roots, [one for one in symptoms.values() if one["cause"] not in roots]
 
 
+#: Subjects of what every client needs.
+SERVER = ("network", "host", "asterisk", "database")
 #: What clients that are set up do without.
 APART = ("provisioning_down",)
 
@@ -229,8 +309,16 @@ APART = ("provisioning_down",)
 def _explains(cause: Cause, seen: Iterable[Finding], finding: Finding) -> bool:
     """Whether ``finding`` follows from ``cause`` as it was ``seen``: from the same vantage, at the same place."""
     if finding.code.startswith("call.") and not finding.cause:
-        # A call takes everything: whatever was found to fail elsewhere explains it.
+        # A call needs everything: any other fault that was found explains it.
         return cause.name not in APART and any(not one.code.startswith("call.") for one in seen)
+    if finding.code in REGISTRATIONS:
+        # So does a registration. Another account or a client is no reason for the reserved account's failure.
+        reasons = ("account",) if finding.code == REGISTRATION else ()
+        return cause.name not in APART and any(
+            one.vantage in ("", finding.vantage)
+            for one in seen
+            if one.code not in REGISTRATIONS and one.subject in (*SERVER, *reasons)
+        )
     follows = cause.explains_cause(finding.cause) if finding.cause else cause.explains_code(finding.code)
     return follows and any(
         one.vantage in ("", finding.vantage) or finding.vantage == ""
@@ -240,23 +328,20 @@ def _explains(cause: Cause, seen: Iterable[Finding], finding: Finding) -> bool:
 
 
 def _same_place(one: str, other: str, reach: str) -> bool:
-    """Whether two findings can be about the same thing: what has no address or port is about every one."""
+    """Whether two findings can be about the same thing: without an address or port a finding is about every one."""
     pairs = list(zip(place(one), place(other), strict=True))
     return all(first == second or not first or not second for first, second in pairs[: 1 if reach == "address" else 2])
 
 
-def _merged(symptoms: Sequence[Document]) -> list[Document]:
-    """Each symptom once, however many vantages saw it."""
-    merged: dict[tuple[Any, ...], Document] = {}
-    for one in symptoms:
-        key = (one["cause"] or one["code"], one["explained_by"])
-        merged.setdefault(key, {**one, "times": 0})["times"] += 1
-    return list(merged.values())
+def _by_hand(findings: Iterable[Finding]) -> str:
+    """Why a person has to end what was found, and how; "" where a remedy may."""
+    return " ".join(dict.fromkeys(one.by_hand for one in findings if one.by_hand))
 
 
-def _root(name: str, findings: Sequence[Finding]) -> Document:
+def _root(evidence: Evidence, name: str, findings: Sequence[Finding]) -> RootCause:
     cause = catalogue().get(name)
     first = findings[0]
+    remedy = cause.remedy if cause and not _by_hand(findings) else None
     return {
         "cause": name,
         "subject": cause.subject if cause else first.subject,
@@ -264,8 +349,8 @@ def _root(name: str, findings: Sequence[Finding]) -> Document:
         "title": cause.title if cause else "Unknown cause",
         "summary": " ".join(dict.fromkeys(one.summary for one in findings[:3])),
         "runbook_step": cause.runbook_step if cause else first.runbook_step,
-        "remedy": cause.remedy.name if cause and cause.remedy else None,
-        "policy": cause.policy if cause else "human",
+        "remedy": remedy.name if remedy else None,
+        "policy": "human" if not cause or not remedy else "approve" if _purpose(evidence, remedy) else cause.policy,
         "vantages": sorted({one.vantage for one in findings if one.vantage}),
     }
 
@@ -273,44 +358,56 @@ def _root(name: str, findings: Sequence[Finding]) -> Document:
 # ------------------------------------------------------------------------------------------------ plan
 
 
-def _plan(
-    evidence: Evidence, roots: Mapping[str, Sequence[Finding]], apply: bool, approvals: Collection[str]
-) -> list[Document]:
-    """The remedies of the root causes, each once, the least intrusive first."""
-    plan: dict[str, Document] = {}
+def _plan(evidence: Evidence, roots: Mapping[str, Sequence[Finding]], allowed: _Allowed) -> list[Step]:
+    """The remedies of the root causes, each once, in the order of the catalogue."""
+    plan: dict[str, Step] = {}
     for name, findings in roots.items():
         cause = catalogue().get(name)
-        if cause is None or cause.remedy is None:
+        if cause is None or cause.remedy is None or _by_hand(findings):
             continue
-        decision, reason = _decision(cause, cause.remedy.name, apply, approvals)
-        step = {
+        purpose = _purpose(evidence, cause.remedy)
+        policy: Policy = "approve" if purpose else cause.policy
+        decision, reason = _decision(cause, cause.remedy, purpose, allowed)
+        interrupts, targets = changes.interruption(evidence, cause.remedy), _targets(findings)
+        step: Step = {
             "remedy": cause.remedy.name,
             "role": cause.remedy.role,
             "entry": cause.remedy.entry,
             "cause": name,
             "about": findings[0].about,
-            "policy": cause.policy,
+            "policy": policy,
             "decision": decision,
-            "reason": reason + _calls(evidence, cause.remedy.name),
-            "arguments": {**cause.remedy.arguments, **_arguments(findings)},
-            "changes": changes.of(evidence, cause.remedy.name),
+            "reason": reason + changes.interruption_text(interrupts, cause.remedy) + _calls(evidence, cause.remedy),
+            "arguments": {
+                **cause.remedy.inputs,
+                "about": sorted({one.about for one in findings if one.about}),
+                **({"targets": targets} if targets else {}),
+                **({"drop_calls": RESTART in allowed.approvals} if cause.remedy.drops_calls else {}),
+            },
+            "repeatable": cause.remedy.repeatable,
+            "reversible": cause.remedy.reversible,
+            "changes": changes.of(evidence, cause.remedy, targets),
+            "interrupts": interrupts,
         }
         known = plan.get(cause.remedy.name)
-        # One remedy for two causes: the stricter policy counts.
-        if known is None or (known["policy"] == "auto" and cause.policy != "auto"):
+        # One remedy for two causes: the stricter policy counts, and the stricter decision.
+        stricter = known is None or (known["policy"] == "auto" and policy != "auto")
+        if stricter or (decision == "approval" and known is not None and known["decision"] != "approval"):
             plan[cause.remedy.name] = step
-    return sorted(plan.values(), key=lambda step: ORDER.index(step["remedy"]))
+    return sorted(plan.values(), key=lambda step: remedies()[step["remedy"]].rank)
 
 
-def _arguments(findings: Sequence[Finding]) -> Document:
-    """What a remedy has to know about the thing: its name, and the addresses or processes found."""
-    about = sorted({one.about for one in findings if one.about})
-    return {"about": about}
+def _targets(findings: Iterable[Finding]) -> list[Mapping[str, Any]]:
+    """What the remedy acts upon, each once; nothing where it needs no such list."""
+    found: list[Mapping[str, Any]] = []
+    for one in findings:
+        found += [target for target in one.targets if target not in found]
+    return found
 
 
-def _calls(evidence: Evidence, remedy: str) -> str:
-    """What a restart of Asterisk would drop, as a sentence, or nothing."""
-    if remedy != "restart_asterisk":
+def _calls(evidence: Evidence, remedy: Remedy) -> str:
+    """Which calls a remedy would drop, as a sentence, or nothing."""
+    if not remedy.drops_calls:
         return ""
     calls, media = evidence.probe("asterisk", "calls"), evidence.probe("asterisk", "rtp_sockets")
     if calls.ok and calls.data.get("calls"):
@@ -320,65 +417,61 @@ def _calls(evidence: Evidence, remedy: str) -> str:
         up = f"{counted(number, 'media socket')} {are(number)} open, so calls may be up"
     else:
         return ""
-    return f" {up}: the restart waits for the end of every call, and drops one only after --approve {remedy}."
+    return f" {up}: the restart waits for the end of every call, and drops one only after --approve {RESTART}."
 
 
-def _decision(cause: Cause, remedy: str, apply: bool, approvals: Collection[str]) -> tuple[str, str]:
-    if cause.policy == "approve" and remedy not in approvals:
-        return "approval", f"It waits for --approve {remedy}."
-    if not apply:
+def _purpose(evidence: Evidence, remedy: Remedy | None) -> str:
+    """Why a person has to approve a remedy whatever its policy: it starts what a person stopped. "" where none did."""
+    return stopped_on_purpose(evidence, remedy.starts.unit) if remedy and remedy.starts else ""
+
+
+def _decision(cause: Cause, remedy: Remedy, purpose: str, allowed: _Allowed) -> tuple[Decision, str]:
+    if remedy.name not in allowed.approvals:
+        if purpose:
+            return "approval", f"{purpose} It waits for --approve {remedy.name}."
+        if {"all", cause.name, remedy.name}.intersection(allowed.ask):
+            return "approval", f"The policy of this site asks for --approve {remedy.name}."
+        # Who asks for a new password has approved what gives it to the client.
+        rotated = allowed.rotate and cause.name in first_level.PASSWORDS
+        # A yes to the plan that is shown approves what reaches one account.
+        shown = remedy.role in first_level.SUBJECTS and not allowed.apply
+        if (cause.policy == "approve" or not remedy.can_be_undone) and not (rotated or shown):
+            return "approval", f"It waits for --approve {remedy.name}."
+    if not allowed.apply:
         return "planned", "Nothing is changed yet."
-    return "run", "Its policy is auto." if cause.policy == "auto" else "It was approved."
+    return "run", "It was approved." if purpose or cause.policy != "auto" else "Its policy is auto."
 
 
 # ------------------------------------------------------------------------------------------------ outcome
 
 
-def _outcome(
-    evidence: Evidence, findings: Sequence[Finding], roots: Sequence[Document], plan: Sequence[Document]
-) -> Document:
-    causes = catalogue()
-    if not evidence.server.ok and not any(one["cause"] in causes for one in roots):
-        return {
-            "outcome": "escalate_third_level",
-            "next_step": f"Find out why the server cannot be entered ({evidence.server.why}); its inside is unseen.",
-            "user_message": "The server is being looked into by our engineers.",
-            "escalate_to": "third level",
-        }
-    unseen = [one.summary for one in findings if one.status == "unknown" and one.code in ESSENTIAL]
-    if not roots and unseen:
-        return {
-            "outcome": "escalate_third_level",
-            "next_step": f"Nothing was found to fail, but what matters could not be seen: {' '.join(unseen[:3])}",
-            "user_message": "The server is being looked into by our engineers.",
-            "escalate_to": "third level",
-        }
-    if not roots:
-        return {
-            "outcome": "healthy",
-            "next_step": "Nothing on the server. If the user still cannot connect, look at the account and the client.",
-            "user_message": "The server and the way to it are well. Please try to connect again.",
-            "escalate_to": None,
-        }
+def _decide(verdict: Verdict, evidence: Evidence, findings: Sequence[Finding], by_hand: Mapping[str, str]) -> None:
+    """Outcome, next step and message of a verdict whose causes and plan are known."""
+    causes, roots = catalogue(), verdict["root_causes"]
     known = [causes[one["cause"]] for one in roots if one["cause"] in causes]
-    message = known[0].user_message if known else "The server is being looked into by our engineers."
-    open_ends = [cause for cause in known if cause.remedy is None]
-    if len(known) < len(roots) or open_ends:
-        steps = [cause.next_step for cause in open_ends] or [
-            "No rule knows this cause: give the findings and the evidence to third level."
-        ]
-        return {
-            "outcome": "escalate_third_level",
-            "next_step": " ".join(steps),
-            "user_message": message,
-            "escalate_to": "third level",
-        }
-    waits = [step for step in plan if step["decision"] == "approval"]
-    reasons = " ".join(step["reason"] for step in waits)
+    unseen = [one.summary for one in findings if one.status == "unknown" and one.code in ESSENTIAL]
+    if not evidence.server.ok and not known:
+        next_step = f"Cannot log in to the server, so nothing on it was checked: find out why ({evidence.server.why})."
+        end(verdict, "escalate_third_level", next_step)
+    elif not roots and unseen:
+        next_step = f"No fault found, but these essential checks could not run: {' '.join(unseen[:3])}"
+        end(verdict, "escalate_third_level", next_step)
+    elif not roots and (unverified := _unverified([one.as_dict() for one in findings])):
+        end(verdict, "unverified", f"No fault found, but that is not verified: {unverified}")
+    elif not roots:
+        next_step = "Nothing to do on the server. If the user still cannot connect, check the account and the client."
+        end(verdict, "healthy", next_step)
+    else:
+        _decide_fault(verdict, known, by_hand)
+
+
+def _decide_fault(verdict: Verdict, known: Sequence[Cause], by_hand: Mapping[str, str]) -> None:
+    user_message = message(known[0].user_message) if known else None
+    human = [by_hand[cause.name] or cause.next_step for cause in known if cause.remedy is None or by_hand[cause.name]]
+    if len(known) < len(verdict["root_causes"]) or human:
+        steps = human or ["No rule knows this cause: give the findings and the evidence to third level."]
+        end(verdict, "escalate_third_level", " ".join(steps), user_message)
+        return
+    waits = " ".join(step["reason"] for step in verdict["plan"] if step["decision"] == "approval")
     advice = " ".join(cause.next_step for cause in known)
-    return {
-        "outcome": "fault_found",
-        "next_step": f"{reasons} {advice}" if waits else f"Run it again with --apply. {advice}",
-        "user_message": message,
-        "escalate_to": None,
-    }
+    end(verdict, "fault_found", f"{waits or 'Run it again with --apply.'} {advice}", user_message)

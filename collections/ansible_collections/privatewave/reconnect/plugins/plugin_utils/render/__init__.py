@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 import jinja2
 import jinja2.sandbox
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import RenderedDocument
 
 SCHEMA = json.loads(Path(__file__).with_name("configuration.schema.json").read_text(encoding="utf-8"))
 TEMPLATES = Path(__file__).resolve().parents[3] / "roles" / "account" / "templates"
@@ -67,7 +68,7 @@ def documents(
     settings: Mapping[str, Any],
     names: Sequence[str] = DEFAULTS,
     folders: Sequence[str] = (),
-) -> list[dict[str, str]]:
+) -> list[RenderedDocument]:
     """Every document of every account: ``{username, name, content}``. Templates are looked for in ``folders`` first.
 
     A disabled account has none.
@@ -78,7 +79,7 @@ def documents(
         autoescape=jinja2.select_autoescape(enabled_extensions=("xml.j2",), default=False),
         keep_trailing_newline=True,
     )
-    found = []
+    found: list[RenderedDocument] = []
     for name in names:
         if "/" in name or name.startswith("."):
             raise RenderError(f"{name!r} is no name of a document.")
@@ -91,8 +92,8 @@ def documents(
         for account in accounts:
             if account.get("enabled", True):
                 fields = model(account, settings)
-                found.append({"username": fields["account"]["username"], "name": name, "content": ""})
-                found[-1]["content"] = _rendered(template, name, fields)
+                username = fields["account"]["username"]
+                found.append({"username": username, "name": name, "content": _rendered(template, name, fields)})
     return found
 
 
@@ -139,7 +140,6 @@ def _validator() -> Any:
     try:
         import jsonschema
     except ImportError:
-        # Needed on the control node only, where the wrapper brings it along.
         raise RenderError("The Python package jsonschema is missing on the control node.") from None
     return jsonschema.Draft202012Validator(SCHEMA)
 

@@ -3,8 +3,9 @@
 """Where accounts are registered: the plugin point.
 
 ``reconnect_account_registry: {plugin: NAME, …}`` names a module that has a class ``Registry``, made of that
-configuration and the inventory's folder. NAME is ``yaml`` or ``sql``, or the full name ``NAMESPACE.COLLECTION.NAME`` of
-a plugin of a site, which is ``plugins/plugin_utils/account_registry_NAME.py`` in that collection.
+configuration and the inventory's folder. NAME is ``yaml``, ``csv``, ``sql`` or ``ldap``, or the full name
+``NAMESPACE.COLLECTION.NAME`` of a plugin of a site, which is ``plugins/plugin_utils/account_registry_NAME.py`` in that
+collection.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Any, Protocol, runtime_checkable
 from ..lines import Mistake, Node
 from ..model import Account
 
-_OURS = {"yaml": "yaml_files", "sql": "sql"}
+_OURS = {"yaml": "yaml_files", "csv": "csv_file", "sql": "sql", "ldap": "ldap"}
 _FULL_NAME = re.compile(r"([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
 
 
 class RegistryError(ValueError):
-    """The registry can't be used; the message is one sentence."""
+    """The registry is invalid or out of reach; the message says why."""
 
 
 class RegistryPlugin(Protocol):
@@ -49,7 +50,7 @@ class PasswordKeeper(Protocol):
     def keeper(self, account: Account, encrypt: Encrypt) -> Callable[[str], None]:
         """A function that stores another password of ``account``, at once or not at all.
 
-        Both raise `RegistryError`, with one sentence without secrets; this one when it can't be stored there.
+        Both raise `RegistryError`, with one sentence without secrets; this one when it cannot be stored there.
         """
 
 
@@ -63,7 +64,7 @@ def open_registry(configuration: Mapping[str, Any], inventory: str) -> RegistryP
         path = f"ansible_collections.{namespace}.{collection}.plugins.plugin_utils.account_registry_{plugin}"
     else:
         raise RegistryError(
-            f"There is no account registry {name[:80]!r}; there are yaml, sql and those of collections."
+            f"There is no account registry {name[:80]!r}; there are {', '.join(_OURS)} and those of collections."
         )
     try:
         module = importlib.import_module(path)

@@ -7,12 +7,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.privatewave.reconnect.plugins.module_utils import _files
 
 from .. import lines
 from ..lines import Mistake, MistakeError, Node
@@ -73,7 +73,7 @@ class Registry:
                 raise MistakeError(Mistake(f"{name}:1", f"It is larger than {FILE_LIMIT // 1024**2} MiB."))
             return file.read_text(encoding="utf-8")
         except OSError as error:
-            raise MistakeError(Mistake(f"{name}:1", f"It can't be read: {error.strerror}.")) from None
+            raise MistakeError(Mistake(f"{name}:1", f"It cannot be read: {error.strerror}.")) from None
         except UnicodeDecodeError:
             raise MistakeError(Mistake(f"{name}:1", "It is no UTF-8 text.")) from None
 
@@ -84,7 +84,7 @@ def _plain_text(file: Path) -> str:
         with file.open(encoding="utf-8", newline="") as opened:
             return opened.read()
     except OSError as error:
-        raise RegistryError(f"The account registry's {file.name} can't be read: {error.strerror}.") from None
+        raise RegistryError(f"Cannot read the account registry's {file.name}: {error.strerror}.") from None
 
 
 def _own_password(text: str, line: int, account: Account) -> tuple[yaml.ScalarNode, int]:
@@ -92,8 +92,8 @@ def _own_password(text: str, line: int, account: Account) -> tuple[yaml.ScalarNo
     secret = account.values["password"]
     if not isinstance(secret, Secret) or secret.kind != "vault":
         raise RegistryError(
-            f"The password of the account {account.username} is looked up ({account.where}) and can't be stored from "
-            "here: set the new one where it comes from, then mend the account without a rotation."
+            f"The password of the account {account.username} is looked up ({account.where}) and cannot be stored "
+            "from here. Set the new one where it comes from, then fix the account without a rotation."
         )
     # Not the loader in C: only this one counts in characters.
     root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -156,20 +156,6 @@ def _alone(folder: Path) -> Iterator[None]:
 def _replace(file: Path, text: str) -> None:
     """Put a text in the place of a file at once; owner and mode stay."""
     try:
-        was = file.stat()
-        handle, name = tempfile.mkstemp(prefix=".new-", dir=file.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as new:
-                new.write(text)
-                os.fchmod(new.fileno(), was.st_mode & 0o7777)
-                if (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(new.fileno(), was.st_uid, was.st_gid)
-                new.flush()
-                os.fsync(new.fileno())
-            os.replace(name, file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+        _files.replace(str(file), text, keep=True)
     except OSError as error:
-        raise RegistryError(f"The account registry's {file.name} can't be written: {error.strerror}.") from None
+        raise RegistryError(f"Cannot write the account registry's {file.name}: {error.strerror}.") from None

@@ -4,11 +4,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from ..evidence import Evidence, Probe
+from ..facts import (
+    account_name,
+    asterisk_runs,
+    client_addresses,
+    has_contacts,
+    holder,
+    lacks_address,
+    log_lines,
+    lost_mapping,
+    out_of_step,
+    own_addresses,
+    registers,
+    serves,
+    unknown_accounts,
+    within,
+)
 from ..finding import Finding, Say, are, counted, rule
 
+#: The release that each channel driver is tested with; docs/how-to/install.md has the whole matrix.
+TESTED = {"pjsip": 22, "sip": 16}
 #: Restarts of the unit within its life that make a loop, when it has not been up for long since.
 LOOP_RESTARTS = 2
 #: Seconds after which a service that was restarted counts as standing.
@@ -28,12 +49,26 @@ LOG_KINDS = {
     "tls_failed": "had trouble with TLS",
     "files_exhausted": "had no file descriptor left",
     "registration_failed": "refused registrations",
+    "request_refused": "turned requests away",
+    "client_certificate": "asked clients for a certificate that they do not have",
+    "resolver_failed": "could not resolve a name",
 }
+#: Lines that only repeat that something failed; the line that says why stands before them.
+_REPEATS = re.compile(
+    r"(?:SQL \w+ |Row Count )error -?\d*!|Some non-required modules failed|Could not create an object of type"
+    r"|object of type 'transport'|- Failed to authenticate$|No database handle available"
+)
 
 
-def alive(evidence: Evidence) -> bool:
-    """Whether there is an Asterisk process, whatever it does."""
-    return evidence.probe("asterisk", "process").ok
+#: The parts of Asterisk that a line of its log is about: its source file, a module, a configuration file.
+NAMED = re.compile(
+    r"\A(?!(?:loader|config|config_options|sorcery)\.c)(\w+)\.c:|(\w+) declined to load|'(\w+)\.so'|(\w+)\.conf\b"
+)
+#: Those that no client needs to register, whether they fail to load or their configuration is wrong.
+APART = re.compile(
+    r"(?:cdr|cel|app|func|format|codec|bridge|pbx(?!_config\Z)|chan_(?!sip\Z|pjsip\Z)|res_(?!pjsip|sorcery|rtp_|srtp|timing))"
+    r"\w*\Z|(?:dundi|iax\w*|mgcp|minivm|musiconhold|phoneprov|queue\w*|skinny|unistim|voicemail|xmpp)\Z"
+)
 
 
 def answers(evidence: Evidence) -> bool:
@@ -93,7 +128,7 @@ def process(evidence: Evidence) -> Iterator[Finding]:
             str(found.data.get("state")), "it does not say why"
         )
         yield say.fails(
-            f"Asterisk lives as process {found.data.get('pid')} but answers nobody within its limit: {state}.",
+            f"Asterisk runs as process {found.data.get('pid')} but does not answer within its limit: {state}.",
             "asterisk_hung",
         )
     else:
@@ -114,6 +149,11 @@ def version(evidence: Evidence) -> Iterator[Finding]:
             )
         elif wanted:
             yield Say("asterisk.driver", "asterisk", f"chan_{wanted}").passes(f"Its driver is chan_{wanted}.")
+            if major != TESTED.get(wanted, major):
+                yield Say("asterisk.release", "asterisk", "version").warns(
+                    f"With chan_{wanted}, Reconnect is tested on Asterisk {TESTED[wanted]}, not on this release. "
+                    "A check that does not know the form of an answer says unknown."
+                )
     uptime = evidence.probe("asterisk", "uptime")
     if uptime.ok:
         seconds = float(uptime.data.get("seconds") or 0)
@@ -126,7 +166,7 @@ def version(evidence: Evidence) -> Iterator[Finding]:
 
 @rule
 def modules(evidence: Evidence) -> Iterator[Finding]:
-    """Every module without which nobody registers."""
+    """Every module that registration needs."""
     found = evidence.probe("asterisk", "modules")
     if not found.ok:
         yield from _no_answer("asterisk.modules", "asterisk", "modules", found, evidence)
@@ -151,11 +191,19 @@ def transports(evidence: Evidence) -> Iterator[Finding]:
             continue
         strangers = [one for one in sockets if one.get("process") and one.get("process") != "asterisk"]
         if strangers:
-            names = ", ".join(sorted({f"{one['process']} (process {one.get('pid')})" for one in strangers}))
-            yield say.fails(f"{names} listens on {about} instead of Asterisk.", "port_taken")
+            holders = [holder(evidence, one) for one in strangers]
+            names = ", ".join(sorted({one.name for one in holders}))
+            yield say.fails(
+                f"{names} listens on {about} instead of Asterisk.",
+                "port_taken",
+                targets=[one.target for one in holders if one.target],
+                by_hand=" ".join(dict.fromkeys(one.by_hand for one in holders if one.by_hand)),
+            )
         elif sockets:
-            yield say.passes(f"Asterisk listens on {about}.")
-        elif alive(evidence) and not crash_loops(evidence):
+            yield from _at_every_address(evidence, say, transport, port, sockets)
+        elif moved := _elsewhere(evidence, transport):
+            yield say.fails(f"Asterisk listens on {moved}, and clients come to {about}.", "port_mismatch")
+        elif asterisk_runs(evidence) and not crash_loops(evidence):
             yield say.fails(f"Asterisk runs but nothing listens on {about}.", "transport_not_bound")
         else:
             yield say.fails(f"Nothing listens on {about}.")
@@ -164,6 +212,38 @@ def transports(evidence: Evidence) -> Iterator[Finding]:
         yield Say("asterisk.transport.configured", "asterisk", str(one.get("id"))).passes(
             f"Asterisk has the transport {one.get('id')} ({one.get('transport')} on port {one.get('port')})."
         )
+
+
+def _at_every_address(
+    evidence: Evidence, say: Say, transport: str, port: int, sockets: Sequence[Mapping[str, Any]]
+) -> Iterator[Finding]:
+    """Whether Asterisk listens at each of the server's addresses; IPv6 beside IPv4 is told by the path to it."""
+    found = evidence.probe("host", "interfaces")
+    unserved = [
+        address
+        for address in own_addresses(evidence)
+        if found.ok and ":" not in address and not lacks_address(evidence, address)
+        if not serves(evidence, sockets, address)
+    ]
+    there = ", ".join(sorted({str(one.get("address")) for one in sockets}))
+    for address in unserved:
+        about = f"{transport}:{address}:{port}"
+        yield replace(say, about=about).fails(
+            f"Asterisk listens on {transport}:{port} at {there} only, and not at {address}.",
+            "transport_not_bound",
+            by_hand=f"Correct the address ({there}) that the {transport} transport binds to, then restart Asterisk.",
+        )
+    if not unserved:
+        yield say.passes(f"Asterisk listens on {say.about}.")
+
+
+def _elsewhere(evidence: Evidence, transport: str) -> str:
+    """The other ports at which Asterisk has the transport; "" without one that is really bound."""
+    found = evidence.probe("asterisk", "transports")
+    ports = {int(one["port"]) for one in found.data if one.get("transport") == transport} if found.ok else set()
+    sockets = {port: evidence.listening("udp" if transport == "udp" else "tcp", port) or [] for port in sorted(ports)}
+    bound = [port for port, some in sockets.items() if any(one.get("process") == "asterisk" for one in some)]
+    return ", ".join(f"{transport}:{port}" for port in bound)
 
 
 @rule
@@ -183,12 +263,67 @@ def odbc(evidence: Evidence) -> Iterator[Finding]:
     for pool in pools:
         connected = bool(pool.get("connected"))
         error = f" ({pool['last_error']})" if pool.get("last_error") else ""
-        yield say.either(
-            connected,
-            f"Asterisk's ODBC class {wanted} is connected.",
-            f"Asterisk's ODBC class {wanted} has no live connection{error}.",
-            "odbc_disconnected",
-        )
+        text = f"Asterisk's ODBC class {wanted} has no live connection{error}"
+        if connected:
+            yield say.passes(f"Asterisk's ODBC class {wanted} is connected.")
+        elif unloaded := _driver_manager(evidence):
+            yield say.fails(f"{text}: the driver manager found no driver, last: {unloaded}", "odbc_driver_unusable")
+        else:
+            yield say.fails(f"{text}.", "odbc_disconnected")
+
+
+def _driver_manager(evidence: Evidence) -> str:
+    """The last line about a connection where unixODBC's driver manager itself failed, so that no driver was asked."""
+    last = next((line for line in reversed(log_lines(evidence, "odbc_failed")) if "SQLConnect" in line), "")
+    return last[:200] if "[Driver Manager]" in last else ""
+
+
+@rule
+def statements(evidence: Evidence) -> Iterator[Finding]:
+    """A connection that is open, and over which nothing can be read: the tables were changed under its statements."""
+    line = out_of_step(evidence)
+    if line is None:
+        return
+    wanted = str(evidence.settings.get("odbc_class"))
+    say = Say("asterisk.statements", "asterisk", wanted, evidence=(("asterisk.log.matches", line),))
+    said = f", last: {line[:200]}" if line else "; it could not load the login (auth) of accounts that are there."
+    yield say.fails(f"Asterisk is connected to its database and its statements fail{said}", "odbc_out_of_step")
+
+
+@rule
+def identified(evidence: Evidence) -> Iterator[Finding]:
+    """Whether an ``identify`` takes clients' requests for another endpoint, whatever account they name."""
+    found = evidence.probe("asterisk", "identifies")
+    order = found.data["order"] if found.ok else []
+    if "ip" not in order or ("username" in order and order.index("username") < order.index("ip")):
+        return
+    for one in found.data["sections"]:
+        say = Say("asterisk.identify", "asterisk", one["name"], evidence=(("asterisk.identifies", one),))
+        networks = one["networks"]
+        text = f"The identify {one['name']} takes requests from {', '.join(networks)} for {one['endpoint']}"
+        out = [
+            path.vantage
+            for path in evidence.paths
+            if _inside(path.seen_as, networks) and _refused_from(evidence, path.vantage)
+        ]
+        for vantage in out:
+            yield replace(say, vantage=vantage).fails(f"{text}, those of {vantage} too.", "identify_matches_clients")
+        clients = _inside(client_addresses(evidence), networks) if one["endpoint"] != account_name(evidence) else []
+        if clients and not out and not has_contacts(evidence):
+            yield say.fails(f"{text}, and {clients[0]} is where the account's client was.", "identify_matches_clients")
+        elif not out:
+            yield say.passes(f"{text}.")
+
+
+def _inside(addresses: Iterable[str], networks: Iterable[str]) -> list[str]:
+    """The addresses that are in one of the networks."""
+    return [address for address in addresses if any(within(address, network) for network in networks)]
+
+
+def _refused_from(evidence: Evidence, vantage: str) -> bool:
+    """Whether registrations of ours were refused from a vantage, or answered without any effect."""
+    tests = [by_vantage[vantage] for by_vantage in evidence.registrations().values() if vantage in by_vantage]
+    return any(found.ok and not found.data["accepted"] for found in tests)
 
 
 @rule
@@ -202,12 +337,35 @@ def realtime(evidence: Evidence) -> Iterator[Finding]:
 
 
 @rule
+def sources(evidence: Evidence) -> Iterator[Finding]:
+    """Asterisk reads its accounts from where the inventory says."""
+    found = evidence.probe("asterisk", "sources")
+    if found.error == "skipped":
+        return
+    backend = str(evidence.settings.get("account_backend") or "realtime")
+    say = Say("asterisk.sources", "asterisk", backend, evidence=(("asterisk.sources", found.data or found.error),))
+    if not found.ok:
+        yield say.unknown(f"Where Asterisk reads its accounts from is not known ({found.why}).")
+        return
+    lost = lost_mapping(evidence)
+    yield say.either(
+        not lost,
+        "Asterisk reads its accounts where the inventory says.",
+        f"Asterisk does not read its accounts where the inventory says: {lost}.",
+        "account_mapping_lost",
+    )
+
+
+@rule
 def accounts(evidence: Evidence) -> Iterator[Finding]:
     """How many accounts Asterisk knows and how many are registered."""
     for name, key, word in (("endpoints", "available", "available"), ("contacts", "reachable", "reachable")):
         found = evidence.probe("asterisk", name)
         say = Say(f"asterisk.{name}", "asterisk", name, evidence=((f"asterisk.{name}", found.data),))
-        if found.ok:
+        few = unknown_accounts(evidence) if name == "endpoints" else None
+        if few:
+            yield say.fails(f"Asterisk knows {few[0]} accounts only, while the table has {few[1]}.")
+        elif found.ok:
             yield say.passes(f"Asterisk knows {found.data.get('total')} {name}, {found.data.get(key)} of them {word}.")
         elif answers(evidence):
             yield say.unknown(f"How many {name} there are is not known ({found.why}).")
@@ -252,10 +410,10 @@ def load(evidence: Evidence) -> Iterator[Finding]:
         else:
             yield say.passes(f"None of {tasks.data.get('count')} task processors is behind.")
     found = evidence.probe("asterisk", "process")
-    if found.ok and found.data.get("open_files_limit"):
-        share = int(found.data.get("open_files") or 0) / int(found.data["open_files_limit"])
+    if found.ok and (limit := found.data.get("open_files_limit")):
+        share = int(found.data.get("open_files") or 0) / int(limit)
         say = Say("asterisk.files", "asterisk", "files")
-        text = f"Asterisk uses {found.data.get('open_files')} of {found.data['open_files_limit']} file descriptors."
+        text = f"Asterisk uses {found.data.get('open_files')} of {limit} file descriptors."
         if share >= FILES_FAIL:
             yield say.fails(text, "asterisk_files_exhausted")
         elif share >= FILES_WARN:
@@ -285,7 +443,8 @@ def log(evidence: Evidence) -> Iterator[Finding]:
         if found.error != "missing":
             yield Say("asterisk.log", "asterisk", "log").unknown(f"Asterisk's log could not be read ({found.why}).")
         return
-    matches = found.data.get("matches") or []
+    needed = {name.rpartition(".")[0] for name in evidence.probe("asterisk", "modules").data or {}}
+    matches = [one for one in found.data.get("matches") or [] if not _stands_apart(one, needed)]
     # What cannot be bound or loaded for another reason is complained of as a mistake of the configuration as well.
     other_reasons = any(
         one.get("kind") in ("bind_failed", "tls_failed") or "could not be started" in str(one.get("text"))
@@ -293,17 +452,33 @@ def log(evidence: Evidence) -> Iterator[Finding]:
     )
     for kind, meaning in LOG_KINDS.items():
         lines = [one for one in matches if one.get("kind") == kind]
-        say = Say(f"asterisk.log.{kind}", "asterisk", kind, evidence=(("asterisk.log.matches", lines[-2:]),))
+        decisive = [one for one in lines if not _REPEATS.search(str(one.get("text")))] or lines
+        last = str(decisive[-1].get("text", ""))[:200] if decisive else ""
+        say = Say(f"asterisk.log.{kind}", "asterisk", kind, evidence=(("asterisk.log.matches", decisive[-2:]),))
         if lines and kind == "config_error" and lacks_something(evidence) and not other_reasons:
             # A mistake that keeps nobody out is worth a word only.
             yield say.fails(
-                f"Asterisk {meaning} and lacks a part of itself since, last: {str(lines[-1].get('text', ''))[:200]}",
+                f"Asterisk {meaning} and lacks a part of itself since, last: {last}",
                 "asterisk_config_invalid",
             )
+        elif lines and kind == "client_certificate" and not registers(evidence):
+            yield say.fails(
+                f"Asterisk {meaning}, and nobody registers without one, last: {last}", "client_certificate_required"
+            )
         elif lines:
-            yield say.warns(f"Asterisk logged that it {meaning}, last: {str(lines[-1].get('text', ''))[:200]}")
+            yield say.warns(f"Asterisk logged that it {meaning}, last: {last}")
         else:
             yield say.passes(f"Asterisk's log does not say that it {meaning}.")
+
+
+def _stands_apart(line: Mapping[str, Any], needed: Collection[str]) -> bool:
+    """Whether a line is about a module or a file that no client needs. ``needed`` are modules, none: not known."""
+    text = str(line.get("text"))
+    if not needed or line.get("kind") not in ("module_failed", "config_error"):
+        return False
+    named = {name for found in NAMED.findall(text) for name in found if name}
+    apart = all(APART.match(name) and name not in needed for name in named)
+    return apart if named else "non-required modules" in text
 
 
 @rule
@@ -336,7 +511,7 @@ def crashes(evidence: Evidence) -> Iterator[Finding]:
             yield say.passes("Asterisk has left no core file.")
 
 
-def _no_answer(code: str, subject: str, about: str, found: Probe, evidence: Evidence) -> Iterator[Finding]:
+def _no_answer(code: str, subject: str, about: str, found: Probe[Any], evidence: Evidence) -> Iterator[Finding]:
     """A question that Asterisk did not answer: unknown, and its silence is a finding of its own rule."""
     why = found.why if answers(evidence) else "Asterisk does not answer"
     yield Say(code, subject, about).unknown(f"Not known: {why}.")

@@ -68,7 +68,7 @@ def _setup(data: Mapping[str, Any], setup: Mapping[str, Any], vantage: str) -> I
 
 
 def _media(evidence: Evidence, data: Mapping[str, Any], vantage: str) -> Iterator[Finding]:
-    """The four ways that media take: from each client to the server, and from the server to each."""
+    """The four media streams: from each client to the server, and from the server to each."""
     server = data.get("server") or {}
     counted: Mapping[str, Any] = server.get("data") or {} if server.get("ok") else {}
     for account, client in sorted((data.get("media") or {}).items()):
@@ -105,7 +105,7 @@ def _way(evidence: Evidence, way: str, sent: int, received: int, lost: int, vant
 
 
 def _who(evidence: Evidence, hook: str) -> tuple[str | None, str]:
-    """Who drops media while the same clients talk to the server: its own rules, or something on the way."""
+    """Who drops media while the same clients talk to the server: its own rules, or a device of the network."""
     first, last = evidence.settings.get("rtp_ports") or (0, 65535)
     firewall = evidence.probe("host", "firewall")
     if not firewall.ok:
@@ -115,8 +115,8 @@ def _who(evidence: Evidence, hook: str) -> tuple[str | None, str]:
             continue
         ports = block.get("ports") or [[0, 65535]]
         accepted = any(low <= first and last <= high for low, high in block.get("accepts") or [])
-        # What is kept from some addresses only, as bans do, is no matter of the media alone.
-        some = block.get("sources") or block.get("sets")
+        # What is kept from some addresses only, as bans do, or is about some packets only, is no matter of the media.
+        some = block.get("sources") or block.get("sets") or block.get("partial")
         if not some and not accepted and any(low <= last and first <= high for low, high in ports):
             return "firewall_host_blocks", f": the server's own rule says: {block.get('text') or block.get('chain')}"
     return "firewall_edge_blocks", f"; no rule of the server's own blocks its media ports {first} to {last}"

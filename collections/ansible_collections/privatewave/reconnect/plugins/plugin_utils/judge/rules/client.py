@@ -4,43 +4,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterator, Sequence
 
+from ..client_log import dialogue
+from ..client_log.signatures import SITE_SECONDS, Signature, SignatureError, parse, signatures
 from ..evidence import Evidence
+from ..facts import report_lines
 from ..finding import Finding, Say, rule
-from ..signatures import Signature, SignatureError, parse, signatures
 
-#: Lines of a client log that are looked at, the last ones.
-LINES = 20_000
+#: Characters of a line that are quoted as evidence.
+QUOTED = 300
 
 
 @rule
 def reported(evidence: Evidence) -> Iterator[Finding]:
-    """The exact error message, and what the log's lines mean."""
+    """The exact error message, and what the log says."""
     report = evidence.client_report
     if not report:
         return
     error = str(report.get("error_message") or "")
-    lines = [error, *map(str, (report.get("log") or [])[-LINES:])]
-    known = False
+    lines = report_lines(report)
+    deadline = time.monotonic() + SITE_SECONDS
     own: tuple[Signature, ...] = ()
     try:
         own = tuple(parse(evidence.settings.get("client_signatures") or {}))
     except SignatureError as problem:
         yield Say("client.signatures", "client", "signatures").unknown(f"The site's own could not be used: {problem}.")
-    for signature in (*own, *signatures()):
-        line = next((line for line in reversed(lines) if signature.search(line)), None)
-        if line is not None:
-            known = True
-            say = Say("client.log", "client", signature.name, evidence=(("client_report", line[:300]),))
-            # A hint and never more: what a log says is no measurement.
-            yield say.warns(f"The client says: {line[:200]!r}. {signature.meaning}", signature.cause)
-    if not error:
-        # The user did not write it down (L1.5): the last line that means something is it.
-        every = (*own, *signatures())
-        error = next((line.strip() for line in reversed(lines) if any(one.search(line) for one in every)), "")
-    if error:
-        say = Say("client.error", "client", "error message", evidence=(("client_report.error_message", error[:300]),))
-        yield say.passes(f"The client's exact message is {error[:200]!r}.")
-    if not known:
+    said = dialogue.read(lines)
+    found = list(_dialogues(said, lines))
+    left = said.left(lines)
+    found += _known(own, [line if rest else "" for line, rest in zip(lines, left, strict=True)], lines, deadline)
+    found += _known(signatures(), left, lines)
+    yield from found
+    decisive = next((one.evidence[0][1] for one in found if one.status == "warn"), "")
+    # Where the user did not write it down (L1.5), the line that means most is it.
+    if message := error or decisive.strip():
+        say = Say(
+            "client.error", "client", "error message", evidence=(("client_report.error_message", message[:QUOTED]),)
+        )
+        yield say.passes(f"The client's exact message is {message[:200]!r}.")
+    if not found:
         yield Say("client.log", "client", "log").passes("The client's log holds nothing that is known.")
+
+
+def _dialogues(said: dialogue.Dialogues, lines: Sequence[str]) -> Iterator[Finding]:
+    """What the SIP dialogues of the log came to."""
+
+    def say(number: int, about: str) -> Say:
+        return Say("client.log", "client", about, evidence=(("client_report", lines[number][:QUOTED]),))
+
+    if (answer := said.refused) is not None:
+        text = f"The server answered the client's REGISTER with {answer.code} {answer.reason[:80]!r}."
+        if answer.challenged:
+            yield say(answer.line, "login_not_sent").warns(f"{text} The client never answered that with its login.")
+        else:
+            yield _hint(say(answer.line, ""), text, _meaning(answer))
+    elif said.unanswered is not None:
+        yield say(said.unanswered, "register_unanswered").warns(
+            "The client's log shows no answer to its last REGISTER."
+        )
+    elif said.registered >= 0:
+        yield say(said.registered, "registered").passes("The client's log shows a REGISTER that the server accepted.")
+    if (answer := said.call) is not None and answer.code in (488, 606):
+        text = f"The server answered the client's call with {answer.code} {answer.reason[:80]!r}."
+        yield _hint(say(answer.line, ""), text, _meaning(answer))
+
+
+def _meaning(answer: dialogue.Answer) -> Signature | None:
+    """The signature that knows a final answer."""
+    line = f"SIP/2.0 {answer.code} {answer.reason}".lower()
+    return next((one for one in signatures() if one.last([line], line) is not None), None)
+
+
+def _hint(say: Say, text: str, signature: Signature | None) -> Finding:
+    """A hint and never more: what a log says is no measurement."""
+    if signature is None:
+        return Say(say.code, say.subject, "refused", evidence=say.evidence).warns(text)
+    about = Say(say.code, say.subject, signature.name, evidence=say.evidence)
+    return about.warns(f"{text} {signature.meaning}", signature.cause)
+
+
+def _known(
+    known: Sequence[Signature], lines: Sequence[str], quoted: Sequence[str], deadline: float = math.inf
+) -> Iterator[Finding]:
+    """The last line of each signature, as it is ``quoted``."""
+    whole = "\n".join(lines)
+    for signature in known:
+        if time.monotonic() > deadline:
+            yield Say("client.signatures", "client", signature.name).unknown(
+                f"The site's own took longer than {SITE_SECONDS:g} s: {signature.name!r} was not tried."
+            )
+        elif (number := signature.last(lines, whole, deadline)) is not None:
+            line = quoted[number]
+            say = Say("client.log", "client", evidence=(("client_report", line[:QUOTED]),))
+            yield _hint(say, f"The client says: {line[:200]!r}.", signature)

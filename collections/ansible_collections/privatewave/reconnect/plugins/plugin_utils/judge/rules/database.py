@@ -7,19 +7,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.privatewave.reconnect.plugins.module_utils._database.codes import DAMAGED
+
 from ..evidence import Evidence
+from ..facts import database_hangs, database_is_here, has_database
 from ..finding import Finding, Say, are, rule
 
 #: Error codes by which a server says that all its connections are taken (MariaDB, PostgreSQL).
 TOO_MANY = {"1040", "1203", "1226", "53300"}
 #: … and that it does not accept the login.
 REFUSED = {"1044", "1045", "1130", "1698", "1820", "28000", "28P01", "3D000", "1049"}
+#: How a question ends that does not get to the server.
+UNREACHED = ("refused", "unreachable", "timed_out")
 #: Share of the connections that may be in use before it is worth a word.
 CONNECTIONS_WARN = 0.85
 #: Seconds that finding an account may take: every request of a client waits for several of them.
 SLOW_WARN, SLOW_FAIL = 0.5, 2.0
-#: Error codes by which a server says that a table's files are damaged (MariaDB, MySQL, PostgreSQL).
-DAMAGED = {"1033", "1034", "1035", "1194", "1195", "1712", "1877", "1932", "XX001", "XX002", "58P01"}
 #: … and that the user may not read a table, which then looks as if it were not there.
 NO_READING = {"1142", "1143", "42501"}
 #: … and that it takes no writes: a finding of its own.
@@ -47,12 +50,17 @@ NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
 }
 NEEDED_SINCE = {("ps_contacts", "qualify_2xx_only"): 21}
 
+#: Share of the accounts that lack a part, above which the tables have lost them.
+LOST_SHARE = 0.5
+
 READ_ONLY = ("read_only", "super_read_only", "innodb_read_only")
 
 
 @rule
 def process(evidence: Evidence) -> Iterator[Finding]:
     """Whether the database's process is there."""
+    if not has_database(evidence):
+        return
     name = str(evidence.settings.get("database_unit") or "")
     found = evidence.probe("database", "process")
     unit = evidence.unit("database_unit")
@@ -65,6 +73,13 @@ def process(evidence: Evidence) -> Iterator[Finding]:
     exited = state == "active" and (unit or {}).get("sub_state") == "exited"
     if found.ok:
         yield say.passes(f"{name} runs as process {found.data.get('pid')}.")
+    elif found.error == "missing" and database_is_here(evidence) is False:
+        yield say.passes("The database runs elsewhere.")
+    elif found.error == "missing" and unit and unit.get("load_state") == "not-found":
+        yield say.unknown(
+            f"Whether the database runs is not known: the server has no unit {name}. Name the right one as "
+            "reconnect_database_unit, or say reconnect_database_engine: none."
+        )
     elif found.error == "missing" and unit and (state != "active" or (exited and not works)):
         why = "exited" if exited else unit.get("result")
         yield say.fails(f"{name} is {state} ({why}) and has no process.", "database_stopped")
@@ -77,16 +92,17 @@ def process(evidence: Evidence) -> Iterator[Finding]:
 @rule
 def answers(evidence: Evidence) -> Iterator[Finding]:
     """Port, login and query, each as Asterisk would do it."""
+    if not has_database(evidence):
+        yield _not_needed(evidence)
+        return
     port, login, query = (evidence.probe("database", name) for name in ("port", "login", "query"))
-    process = evidence.probe("database", "process")
-    stopped = process.error == "missing" and not login.ok
+    gone = evidence.probe("database", "process").error == "missing" and database_is_here(evidence) is not False
+    stopped = gone and not login.ok
     say = Say("database.port", "database", "port", evidence=(("database.port", port.data or port.error),))
     if port.ok:
         yield say.passes("The database can be connected to.")
-    elif port.error in ("refused", "unreachable", "missing"):
-        yield say.fails(f"The database cannot be connected to ({port.why}).")
-    elif port.error == "timed_out" and process.ok:
-        yield say.fails("The database takes no connection within its limit.", "database_hung")
+    elif port.error in (*UNREACHED, "missing"):
+        yield _silent(evidence, say, f"The database cannot be connected to ({port.why})")
     else:
         yield say.unknown(f"Whether the database can be connected to is not known ({port.why}).")
 
@@ -103,8 +119,8 @@ def answers(evidence: Evidence) -> Iterator[Finding]:
         yield say.fails(f"Nobody can log in to the database ({login.why}).")
     elif code in TOO_MANY:
         yield say.fails(f"The database has no connection left ({login.message}).", "database_too_many_connections")
-    elif login.error == "timed_out" and process.ok:
-        yield say.fails("The database process lives but does not answer a login within its limit.", "database_hung")
+    elif login.error in UNREACHED:
+        yield _silent(evidence, say, f"The database does not answer a login ({login.why})")
     elif login.error == "denied" or code in REFUSED:
         yield say.fails(f"The database refuses Asterisk's login ({login.message}).", "database_refuses_login")
     else:
@@ -115,11 +131,39 @@ def answers(evidence: Evidence) -> Iterator[Finding]:
         seconds = float(query.data.get("seconds") or 0)
         yield _speed(say, seconds, "A trivial query took")
     elif query.error == "timed_out" and login.ok:
-        yield say.fails("The database accepts a login but does not answer a query within its limit.", "database_hung")
+        yield _silent(evidence, say, "The database accepts a login but does not answer a query within its limit")
     elif not login.ok:
         yield say.unknown("A query needs a login first.")
     else:
         yield say.unknown(f"Whether the database answers a query is not known ({query.why}).")
+
+
+def _not_needed(evidence: Evidence) -> Finding:
+    """Whether Asterisk finds its accounts without a database, where the inventory names none."""
+    found = evidence.probe("asterisk", "sources")
+    say = Say("database.login", "database", "none", evidence=(("asterisk.sources", found.data or found.error),))
+    if not found.ok:
+        return say.unknown(f"Whether Asterisk needs a database is not known ({found.why}).")
+    tables = sorted({str(one["family"]) for one in found.data.values() if one.get("family")})
+    if tables:
+        return say.unknown(
+            f"Asterisk reads {' and '.join(tables)} from a database, while reconnect_database_engine is none: name the "
+            "engine, and the database is checked."
+        )
+    return say.passes("Asterisk reads its accounts from files: it needs no database.")
+
+
+def _silent(evidence: Evidence, say: Say, text: str) -> Finding:
+    """Why Asterisk gets no answer: the database hangs, or what is between the two loses its questions."""
+    place = evidence.probe("database", "place")
+    address = place.data.get("address") if place.ok else ""
+    if database_hangs(evidence):
+        return say.fails(f"{text}, nor does it answer its administrator on the server.", "database_hung")
+    if database_is_here(evidence) is False:
+        return say.fails(f"{text}; it is elsewhere, at {address}.", "database_unreachable")
+    if evidence.probe("database", "admin").ok and say.code != "database.query":
+        return say.fails(f"{text}, while it answers its administrator on the server.", "database_unreachable")
+    return say.fails(f"{text}.")
 
 
 @rule
@@ -136,6 +180,8 @@ def admin(evidence: Evidence) -> Iterator[Finding]:
 def status(evidence: Evidence) -> Iterator[Finding]:
     """Whether it takes writes, and how many connections are left."""
     found = evidence.probe("database", "status")
+    if not has_database(evidence):
+        return
     if not found.ok:
         yield Say("database.read_only", "database", "read_only").unknown(
             f"Whether it takes writes is not known ({found.why})."
@@ -167,9 +213,9 @@ def status(evidence: Evidence) -> Iterator[Finding]:
             yield say.warns(text)
         else:
             yield say.passes(text)
-    if data.get("uptime") is not None:
+    if (uptime := data.get("uptime")) is not None:
         yield Say("database.uptime", "database", "uptime").passes(
-            f"The database has been up for {float(data['uptime']):.0f} s."
+            f"The database has been up for {float(uptime):.0f} s."
         )
 
 
@@ -194,6 +240,8 @@ def lookup(evidence: Evidence) -> Iterator[Finding]:
         )
     elif (found.raw or {}).get("code") in DAMAGED:
         yield say.fails(f"An account cannot be read ({found.message}).", "database_table_damaged")
+    elif (found.raw or {}).get("code") in NO_READING:
+        yield say.fails(f"Asterisk's database user may not read accounts ({found.message}).", "database_hides_accounts")
     elif (found.raw or {}).get("code"):
         yield say.fails(f"An account cannot be read ({found.message}).")
     elif found.error != "skipped" and query.ok:
@@ -208,13 +256,13 @@ def _speed(say: Say, seconds: float, text: str) -> Finding:
     return say.passes(f"{text} {seconds * 1000:.0f} ms.")
 
 
-def _busy(evidence: Evidence) -> list[dict[str, Any]]:
+def _busy(evidence: Evidence) -> list[Mapping[str, Any]]:
     """Who has worked longest in the database, as its administrator sees it."""
     found = evidence.probe("database", "admin")
     return list(found.data.get("longest") or []) if found.ok else []
 
 
-def _waits(busy: list[dict[str, Any]]) -> str:
+def _waits(busy: list[Mapping[str, Any]]) -> str:
     if not busy:
         return ""
     first = busy[0]
@@ -228,7 +276,8 @@ def writes(evidence: Evidence) -> Iterator[Finding]:
     if not found.ok:
         return
     table = str(found.data.get("table"))
-    refused = {verb: one for verb, one in (found.data.get("refused") or {}).items() if one.get("code") not in NO_WRITES}
+    answers: Mapping[str, Any] = found.data.get("refused") or {}
+    refused = {verb: one for verb, one in answers.items() if one.get("code") not in NO_WRITES}
     say = Say("database.writes", "database", table, evidence=(("database.writes", found.data),))
     if refused and not any(one.get("code") in DAMAGED for one in refused.values()):
         first = list(refused.values())[0]  # noqa: RUF015 - a StopIteration in a generator would be an error
@@ -292,10 +341,24 @@ def _families(evidence: Evidence) -> Mapping[str, Any]:
 def accounts(evidence: Evidence) -> Iterator[Finding]:
     """How many accounts there are, and how many of them nobody can register with."""
     found = evidence.probe("database", "accounts")
+    if (found.raw or {}).get("code") in NO_READING:
+        say = Say("database.accounts", "database", "accounts", evidence=(("database.accounts", found.error),))
+        yield say.fails(f"Asterisk's database user may not read accounts ({found.message}).", "database_hides_accounts")
     if found.ok:
         incomplete = found.data.get("incomplete") or []
         say = Say("database.accounts", "database", "accounts", evidence=(("database.accounts", found.data),))
-        if incomplete:
+        total, broken = int(found.data.get("total") or 0), int(found.data.get("incomplete_total") or len(incomplete))
+        hidden = found.data.get("hidden") or []
+        if not total and hidden:
+            yield say.fails(
+                f"Asterisk's database user sees no account: {' and '.join(hidden)} may hide rows from it.",
+                "database_hides_accounts",
+            )
+        elif not total:
+            yield say.fails("The table of the accounts is empty.", "accounts_lost")
+        elif broken > max(1, total * LOST_SHARE):
+            yield say.fails(f"{broken} of {total} accounts lack a part without which none registers.", "accounts_lost")
+        elif incomplete:
             names = ", ".join(str(one.get("id")) for one in incomplete[:5])
             number = len(incomplete)
             yield say.warns(f"{number} of {found.data.get('total')} accounts {are(number)} incomplete: {names}.")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..evidence import Evidence
+from ..facts import answered, log_lines, registers
 from ..finding import Finding, Say, rule
 
 #: Share of a disk or of its inodes in use.
@@ -22,6 +23,8 @@ MEMORY_WARN = 0.05
 UNIT_SETTINGS = ("asterisk_unit", "database_unit", "provisioning_unit")
 #: The programs of the units that the kernel may have ended, and how it tells of it.
 PROGRAMS = {"asterisk_unit": {"asterisk"}, "database_unit": {"mariadbd", "mysqld", "postgres"}}
+#: How the drivers of MariaDB, MySQL and PostgreSQL tell that they cannot look up their host.
+UNKNOWN_HOST = re.compile(r"Unknown (?:MySQL )?server host|could not translate host name")
 VICTIM = re.compile(r"[Kk]illed process \d+ \(([^)]{1,40})\)")
 SIGKILL = 9
 
@@ -33,7 +36,7 @@ def entered(evidence: Evidence) -> Iterator[Finding]:
     if evidence.server.ok:
         yield say.passes("The server could be entered over SSH.")
     else:
-        yield say.unknown(f"The server's inside could not be seen ({evidence.server.why}).")
+        yield say.unknown(f"Cannot log in to the server, so nothing on it was checked ({evidence.server.why}).")
 
 
 @rule
@@ -44,6 +47,26 @@ def system(evidence: Evidence) -> Iterator[Finding]:
         yield Say("host.os", "host", "os").passes(
             f"{found.data.get('id')} {found.data.get('version')}, Linux {found.data.get('kernel')}."
         )
+
+
+@rule
+def resolvers(evidence: Evidence) -> Iterator[Finding]:
+    """Whether the server itself can resolve names: of its database, of contacts, of its own."""
+    found = evidence.probe("host", "resolvers")
+    if not found.ok or not found.data:
+        return
+    say = Say("host.resolvers", "host", "resolvers", evidence=(("host.resolvers", found.data),))
+    silent = [f"{address} ({one['message']})" for address, one in found.data.items() if not one["answers"]]
+    text = f"Of the server's own resolvers, {', '.join(silent)} did not answer it"
+    unknown_hosts = [line for line in log_lines(evidence, "odbc_failed") if UNKNOWN_HOST.search(line)]
+    lines = [*log_lines(evidence, "resolver_failed"), *unknown_hosts]
+    if not silent:
+        yield say.passes("The server's own resolvers answer it.")
+    elif len(silent) < len(found.data) or registers(evidence) or not (lines or answered(evidence)):
+        # What keeps the server's packets from everybody keeps its questions from its resolver, too.
+        yield say.warns(f"{text}.")
+    else:
+        yield say.fails(f"{text}{f', last in the log: {lines[-1][:200]}' if lines else '.'}", "server_resolver_down")
 
 
 @rule
@@ -68,7 +91,7 @@ def units(evidence: Evidence) -> Iterator[Finding]:
             # The rules of Asterisk and of the database say what it means.
             yield say.warns(f"{name} is {state}: {unit.get('result')}.")
         else:
-            yield say.warns(f"{name} is {state}; nobody is kept out by it.")
+            yield say.warns(f"{name} is {state}; clients can connect all the same.")
     failed = evidence.probe("host", "failed_units")
     others = [name for name in failed.data if name not in own] if failed.ok else []
     if failed.ok:
@@ -113,8 +136,8 @@ def disks(evidence: Evidence) -> Iterator[Finding]:
 def memory(evidence: Evidence) -> Iterator[Finding]:
     """Memory that is left, and processes that the kernel ended for want of it."""
     found = evidence.probe("host", "memory")
-    if found.ok and found.data.get("total"):
-        share = int(found.data.get("available") or 0) / int(found.data["total"])
+    if found.ok and (total := found.data.get("total")):
+        share = int(found.data.get("available") or 0) / int(total)
         say = Say("host.memory", "host", "memory", evidence=(("host.memory", found.data),))
         text = f"{share:.0%} of the memory is available."
         yield say.warns(text) if share < MEMORY_WARN else say.passes(text)
@@ -155,7 +178,7 @@ def _ended_by_the_kernel(evidence: Evidence, victims: set[str]) -> Iterator[Find
 
 @rule
 def load(evidence: Evidence) -> Iterator[Finding]:
-    """How busy it is; being busy keeps nobody out by itself."""
+    """How busy it is; a busy server alone refuses no client."""
     found = evidence.probe("host", "load")
     if found.ok:
         cpus = max(1, int(found.data.get("cpus") or 1))
@@ -208,7 +231,8 @@ def interfaces(evidence: Evidence) -> Iterator[Finding]:
             yield Say("host.interface", "host", name, evidence=seen).warns(
                 f"{name} is {link.get('state')}; no address that clients use is on it."
             )
-        why = {False: ": it is switched off", True: ": it has no carrier"}.get(link.get("enabled"), "")
+        reasons: dict[bool | None, str] = {False: ": it is switched off", True: ": it has no carrier"}
+        why = reasons.get(link.get("enabled"), "")
         for address in lost if not _is_up(link) else ():
             yield Say("host.interface", "host", address, evidence=seen).fails(
                 f"{name}, which has the server's address {address}, is {link.get('state')}{why}.", "interface_down"
@@ -254,10 +278,14 @@ def tls_files(evidence: Evidence) -> Iterator[Finding]:
     """The certificate and key on the disk, whatever is being served."""
     found = evidence.probe("host", "tls_files")
     path = str(evidence.settings.get("tls_certificate_file") or "")
-    if not path:
+    if not path or all(one["transport"] != "tls" for one in evidence.settings.get("sip_transports") or []):
         return
     if not found.ok:
-        yield Say("tls.files", "network", path).unknown(f"The certificate on the disk could not be read ({found.why}).")
+        say = Say("tls.files", "network", path, evidence=(("host.tls_files", found.error),))
+        if found.error in ("invalid", "missing"):
+            yield say.fails(f"Asterisk cannot use the certificate file ({found.message}).", "tls_certificate_unusable")
+        else:
+            yield say.unknown(f"The certificate on the disk could not be read ({found.why}).")
         return
     key = found.data.get("key") or {}
     say = Say(

@@ -1,19 +1,34 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way to the server: names, packets, ports, TLS, SIP, provisioning — from every vantage."""
+"""The path to the server: names, packets, ports, TLS, SIP, provisioning — from every vantage."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ipaddress
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..evidence import Evidence, Path, Probe, time_of
+from ..evidence import Evidence, Path, Probe, plain, time_of
+from ..facts import (
+    asterisk_runs,
+    attempted_from,
+    browser_addresses,
+    client_addresses,
+    lacks_address,
+    own_addresses,
+    registered_elsewhere,
+    registered_from,
+    serves,
+    within,
+)
 from ..finding import Finding, Say, rule
-from .asterisk import alive
 
+#: Answers to OPTIONS that may mean that nobody is served.
+NO_SERVICE = (403, 404)
 #: Share of the ICMP echoes that may get lost.
 LOSS_WARN, LOSS_FAIL = 0.15, 0.3
 #: Days before its end that a certificate is worth a word.
@@ -37,18 +52,6 @@ def split(where: str) -> tuple[str, int]:
 def sip_ports(evidence: Evidence) -> set[int]:
     """The ports at which clients look for SIP."""
     return {int(one["port"]) for one in evidence.settings.get("sip_transports") or []}
-
-
-def own_addresses(evidence: Evidence) -> list[str]:
-    """The addresses that the server's name must lead to; empty when the inventory does not say."""
-    return [_plain(address) for address in evidence.settings.get("addresses") or []]
-
-
-def _plain(address: object) -> str:
-    try:
-        return str(ipaddress.ip_address(str(address)))
-    except ValueError:
-        return str(address)
 
 
 # ------------------------------------------------------------------------------------------------ names
@@ -77,13 +80,13 @@ def names(evidence: Evidence) -> Iterator[Finding]:
             if kind == "srv":
                 yield _srv(evidence, say, records, domain, resolver)
                 continue
-            addresses = {_plain(record) for record in records}
+            addresses = {plain(record) for record in records}
             family = 6 if kind == "aaaa" else 4
             expected = {one for one in wanted if ipaddress.ip_address(one).version == family}
             rcode = str(found.data.get("rcode") or "no data")
             if strangers := sorted(addresses - wanted if wanted else ()):
                 yield say.fails(
-                    f"{resolver} leads {domain} to {', '.join(strangers)}, which is none of the server's addresses.",
+                    f"{resolver} leads {domain} to {', '.join(strangers)}, not to an address of the server.",
                     "dns_wrong_address",
                 )
             elif not addresses and (expected or (family == 4 and not wanted)):
@@ -104,7 +107,7 @@ def _srv(evidence: Evidence, say: Say, records: list[Mapping[str, Any]], domain:
     wanted = set(own_addresses(evidence))
     for record in records:
         target, port = str(record.get("target", "")).rstrip("."), int(record.get("port") or 0)
-        addresses = {_plain(address) for address in record.get("addresses") or []}
+        addresses = {plain(address) for address in record.get("addresses") or []}
         if port not in ports:
             return say.fails(
                 f"{resolver} announces {service} on port {port}, clients need {_either(ports)}.", "dns_srv_wrong"
@@ -127,7 +130,7 @@ def packets(evidence: Evidence) -> Iterator[Finding]:
     for path in evidence.paths:
         lacking = [address for address in path.probes("icmp") if _ours(evidence, address) and _no_way(path, address)]
         if lacking:
-            say = Say("path.family", "network", "IPv6", path.vantage, ((f"paths.{path.vantage}", _seen_as(path)),))
+            say = Say("path.family", "network", "IPv6", path.vantage, ((f"paths.{path.vantage}", path.seen_as),))
             yield say.warns(f"{path.vantage} has no IPv6 of its own: {', '.join(lacking)} was not judged from there.")
         for address, found in path.probes("icmp").items():
             if not _ours(evidence, address) or address in lacking:
@@ -168,7 +171,7 @@ def packets(evidence: Evidence) -> Iterator[Finding]:
 
 def _ours(evidence: Evidence, address: str) -> bool:
     wanted = own_addresses(evidence)
-    return not wanted or _plain(address) in wanted
+    return not wanted or plain(address) in wanted
 
 
 def _loses(path: Path, address: str) -> bool:
@@ -193,7 +196,7 @@ def _reached(path: Path, address: str) -> bool:
 
 @rule
 def ports(evidence: Evidence) -> Iterator[Finding]:
-    """Every TCP port from every vantage; where it is silent, who keeps it so."""
+    """Every TCP port from every vantage; where it does not answer, what blocks it."""
     for path in evidence.paths:
         for where, found in path.probes("tcp").items():
             address, port = split(where)
@@ -205,101 +208,179 @@ def ports(evidence: Evidence) -> Iterator[Finding]:
             elif found.error not in SILENT:
                 yield say.unknown(f"Whether {where} takes connections from {path.vantage} is not known ({found.why}).")
             else:
-                cause, reason = (
-                    (None, ": too many packets get lost.")
+                blocked = (
+                    _Blocked(None, ": too many packets get lost.")
                     if found.error == "timed_out" and _loses(path, address)
                     else _who_blocks(evidence, path, address, port)
                 )
-                yield say.fails(f"{where} takes no connection from {path.vantage} ({found.why}){reason}", cause)
+                summary = f"{where} takes no connection from {path.vantage} ({found.why}){blocked.reason}"
+                yield say.fails(summary, blocked.cause, blocked.targets, blocked.by_hand)
 
 
-def _who_blocks(evidence: Evidence, path: Path, address: str, port: int) -> tuple[str | None, str]:
-    """The cause of a silent port and the end of the sentence about it."""
-    listening = evidence.listening("tcp", port)
+class _Blocked(NamedTuple):
+    """Why a port does not answer: the cause, the end of the sentence about it, and what a remedy would remove."""
+
+    cause: str | None
+    reason: str
+    targets: Sequence[Mapping[str, Any]] = ()
+    by_hand: str = ""
+
+
+def _who_blocks(evidence: Evidence, path: Path, address: str, port: int, protocol: str = "tcp") -> _Blocked:
+    """The cause of a port that does not answer. Silence over UDP shows a firewall only where others get an answer."""
+    listening = evidence.listening(protocol, port)
     if listening is None:
-        return None, ", and what the server itself says is not known."
+        return _Blocked(None, ", and what the server itself says is not known.")
     if not listening:
-        return None, ": nothing listens there."
-    if not _serves(listening, address):
-        if _serves(listening, "::" if ":" not in address else "0.0.0.0") and ":" in address:
-            return "aaaa_unreachable", ": the server listens there over IPv4 only, while clients are led to IPv6."
-        return None, ": nothing listens at this address."
-    if _missing(evidence, address) and ":" in address:
-        return "aaaa_unreachable", f": no interface of the server has the address {address}."
-    if not alive(evidence) and port in sip_ports(evidence):
-        return None, ": Asterisk does not run."
-    seen_as = _seen_as(path)
-    banned = _bans(evidence, seen_as)
-    if banned:
-        return "client_banned", f": {banned}."
-    blocked = _blocks(evidence, address, port, seen_as)
-    if blocked:
-        return "firewall_host_blocks", f": the server's own rule says: {blocked}."
-    elsewhere = [other.vantage for other in evidence.paths if other is not path and _open(other, address, port)]
+        return _Blocked(None, ": nothing listens there.")
+    if not serves(evidence, listening, address):
+        if ":" in address and any(":" not in str(one.get("address")) for one in listening):
+            return _Blocked(
+                "aaaa_unreachable", ": the server listens there over IPv4 only, while clients are led to IPv6."
+            )
+        return _Blocked(None, ": nothing listens at this address.")
+    if lacks_address(evidence, address) and ":" in address:
+        return _Blocked("aaaa_unreachable", f": no interface of the server has the address {address}.")
+    if not asterisk_runs(evidence) and port in sip_ports(evidence):
+        return _Blocked(None, ": Asterisk does not run.")
+    seen_as = path.seen_as
+    if banned := _banned(evidence, seen_as):
+        return banned
+    if blocks := _blocks(evidence, address, port, seen_as, protocol):
+        return _blocked_by_host(evidence, blocks)
+    elsewhere = [
+        other.vantage for other in evidence.paths if other is not path and _open(other, address, port, protocol)
+    ]
+    if not elsewhere and (drops := _drops_some(evidence, path, address, port, protocol)):
+        return drops
+    if protocol == "udp" and not elsewhere:
+        return _Blocked(None, "; the server listens and its own rules let it through.")
     icmp = path.probes("icmp").get(address)
     if icmp is not None and not icmp.ok and not _reached(path, address):
-        return "route_down", f", nor does it answer to ICMP, while the server itself is well{_from(elsewhere)}."
-    return "firewall_edge_blocks", f"; the server listens and its own rules let it through{_from(elsewhere)}."
-
-
-def _serves(listening: Iterable[Mapping[str, Any]], address: str) -> bool:
-    """Whether one of the sockets takes what is sent to the address; ``::`` takes IPv4, too."""
-    wanted = (address, "0.0.0.0", "::", "*") if ":" not in address else (address, "::", "*")
-    return any(_plain(one.get("address", "")) in wanted for one in listening)
-
-
-def _missing(evidence: Evidence, address: str) -> bool:
-    """Whether the server should have the address and has others of its family, or none; unknown is no."""
-    found = evidence.probe("host", "interfaces")
-    if not found.ok or _plain(address) not in own_addresses(evidence):
-        return False
-    own = {_plain(str(one).partition("/")[0]) for link in found.data for one in link.get("addresses") or []}
-    return _plain(address) not in own
+        return _Blocked(
+            "route_down", f", nor does it answer to ICMP, while the server itself is well{_from(elsewhere)}."
+        )
+    return _Blocked("firewall_edge_blocks", f"; the server listens and its own rules let it through{_from(elsewhere)}.")
 
 
 def _from(vantages: list[str]) -> str:
     return f", and it answers from {', '.join(vantages)}" if vantages else ""
 
 
-def _open(path: Path, address: str, port: int) -> bool:
-    return any(found.ok for where, found in path.probes("tcp").items() if split(where) == (address, port))
+def _open(path: Path, address: str, port: int, protocol: str) -> bool:
+    kind, begin = ("sip", "udp:") if protocol == "udp" else ("tcp", "")
+    return any(
+        found.ok
+        for where, found in path.probes(kind).items()
+        if where.startswith(begin) and split(where[len(begin) :]) == (address, port)
+    )
 
 
-def _seen_as(path: Path) -> list[str]:
-    """The addresses under which the server sees this vantage: its own, and those it is translated to."""
-    own = path.data.get("source_addresses") or [path.data.get("source_address")]
-    found = [*own, *(path.data.get("nat_addresses") or [])]
-    return [_plain(address) for address in found if address]
+@rule
+def banned(evidence: Evidence) -> Iterator[Finding]:
+    """Where the account's client was last, and where its user's browser is: both may be banned while every vantage is
+    served."""
+    last = client_addresses(evidence)
+    for address in dict.fromkeys([*last, *browser_addresses(evidence)]):
+        found = _banned(evidence, [address])
+        if found is None or registered_elsewhere(evidence, address) or not _kept_from_sip(evidence, address, found):
+            continue
+        say = Say("path.client", "network", address, evidence=(("host.bans", evidence.probe("host", "bans").data),))
+        who = "The account's client was last" if address in last else "The user's browser is"
+        text = f"{who} at {address}{found.reason}"
+        yield say.fails(text, found.cause, found.targets, found.by_hand)
 
 
-def _bans(evidence: Evidence, addresses: list[str]) -> str:
-    """In which list of the server one of the addresses is banned, as the part of a sentence."""
+@rule
+def browser_kept_out(evidence: Evidence) -> Iterator[Finding]:
+    """The server's own rules that keep the address of the user's browser from SIP."""
+    for address in browser_addresses(evidence):
+        if registered_elsewhere(evidence, address) or _banned(evidence, [address]):
+            continue
+        blocks = [
+            block
+            for own in own_addresses(evidence)
+            for one in evidence.settings.get("sip_transports") or []
+            for block in _blocks(
+                evidence, own, int(one["port"]), [address], "udp" if one["transport"] == "udp" else "tcp"
+            )
+            if block.get("sources") or block.get("sets")
+        ]
+        if not blocks:
+            continue
+        say = Say("path.browser", "network", address, evidence=(("host.firewall", blocks[:3]),))
+        blocked = _blocked_by_host(evidence, blocks)
+        text = f"The user's browser is at {address}{blocked.reason}"
+        if attempted_from(evidence, [address]) is False:
+            yield say.fails(text, blocked.cause, blocked.targets, blocked.by_hand)
+        else:
+            # A rule before it may let the address through, and nobody saw the client fail.
+            yield say.warns(text, blocked.cause)
+
+
+def _kept_from_sip(evidence: Evidence, address: str, ban: _Blocked) -> bool:
+    """Whether a ban is about SIP: by the jail of the settings, or by a rule for a port that clients use."""
+    jail = str(evidence.settings.get("fail2ban_jail") or "")
+    return any(target.get("jail") == jail for target in ban.targets) or any(
+        _blocks(evidence, own, int(one["port"]), [address], "udp" if one["transport"] == "udp" else "tcp")
+        for own in own_addresses(evidence)
+        for one in evidence.settings.get("sip_transports") or []
+    )
+
+
+def _banned(evidence: Evidence, addresses: list[str]) -> _Blocked | None:
+    """In which list of the server one of the addresses is banned; None: in none."""
     found = evidence.probe("host", "bans")
-    if not found.ok:
-        return ""
-    for kind, lists in (("jail", found.data.get("jails") or {}), ("set", found.data.get("sets") or {})):
-        for name, members in lists.items():
-            for address in addresses:
-                if any(_within(address, member) for member in members):
-                    return f"its address {address} is banned in the {kind} {name}"
-    return ""
+    lists: Mapping[str, Any] = found.data if found.ok else {}
+    jails, sets = (
+        [
+            (name, member, address)
+            for name, members in (lists.get(kind) or {}).items()
+            for member in members
+            for address in addresses
+            if within(address, member)
+        ]
+        for kind in ("jails", "sets")
+    )
+    # What a jail bans is in its sets, too, and leaves them with the ban.
+    for kind, bans in (("jail", jails), ("set", sets)):
+        if not bans:
+            continue
+        name, member, address = bans[0]
+        network = "" if member == address else f" by {member}"
+        reason = f": its address {address} is banned in the {kind} {name}{network}."
+        if kind == "jail":
+            return _Blocked("client_banned", reason, [{"jail": name, "member": member} for name, member, _own in bans])
+        by_hand = f"Correct the credentials first. Then take {member} out of the set {name} by hand: no jail keeps it."
+        return _Blocked("client_banned", reason, (), by_hand)
+    return None
 
 
-def _within(address: str, network: object) -> bool:
-    try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(str(network), strict=False)
-    except ValueError:
-        return False
+def _drops_some(evidence: Evidence, path: Path, address: str, port: int, protocol: str = "tcp") -> _Blocked | None:
+    """The server's own rules that drop some packets to this port, which explain a silence that everybody meets."""
+    blocks = _blocks(evidence, address, port, path.seen_as, protocol, partial=True)
+    if not blocks:
+        return None
+    texts = list(dict.fromkeys(f'"{block["text"]}" in the chain {block["chain"]}' for block in blocks))
+    by_hand = f"Take it out by hand, or correct its conditions: {'; '.join(texts[:3])}."
+    return _Blocked(
+        "firewall_host_blocks", f": the server's own rules drop some packets: {'; '.join(texts[:3])}.", (), by_hand
+    )
 
 
-def _blocks(evidence: Evidence, address: str, port: int, sources: list[str]) -> str:
-    """The text of the server's own rule that turns this port away, or nothing."""
+def _blocks(
+    evidence: Evidence, address: str, port: int, sources: list[str], protocol: str = "tcp", partial: bool = False
+) -> list[Mapping[str, Any]]:
+    """The server's own rules and policies that turn this port away; with `partial`, those that drop some packets."""
     found = evidence.probe("host", "firewall")
     sets = (evidence.probe("host", "bans").data or {}).get("sets") or {}
+    blocks: list[Mapping[str, Any]] = []
     for block in found.data.get("blocks") or [] if found.ok else []:
-        if str(block.get("hook") or "input").lower() not in ("input", "prerouting", "ingress"):
+        if bool(block.get("partial")) is not partial:
             continue
-        if block.get("protocol") not in (None, "", "tcp", "all"):
+        if str(block.get("hook") or "input").lower() not in ("input", "output", "prerouting", "ingress"):
+            continue
+        if block.get("protocol") not in (None, "", protocol, "all"):
             continue
         if block.get("family") not in (None, 6 if ":" in address else 4):
             continue
@@ -310,10 +391,50 @@ def _blocks(evidence: Evidence, address: str, port: int, sources: list[str]) -> 
             continue
         from_sets = [member for name in block.get("sets") or [] for member in sets.get(name) or []]
         wanted = [*(block.get("sources") or []), *from_sets]
-        if (wanted or block.get("sets")) and not any(_within(source, one) for source in sources for one in wanted):
+        if (wanted or block.get("sets")) and not any(within(source, one) for source in sources for one in wanted):
             continue
-        return str(block.get("text") or block.get("chain"))
+        blocks.append(block)
+    return blocks
+
+
+def _blocked_by_host(evidence: Evidence, blocks: Sequence[Mapping[str, Any]]) -> _Blocked:
+    """The server's own rules as the cause: the remedy removes all of them, or a person does."""
+    texts = list(dict.fromkeys(str(block.get("text") or block.get("chain")) for block in blocks))
+    reason = f": the server's own rule{'s say' if texts[1:] else ' says'}: {'; '.join(texts[:3])}."
+    by_hand = [
+        f'Open the port by hand: "{block.get("text") or block.get("chain")}" in the chain {block.get("chain")} {why}.'
+        for block in blocks
+        if (why := _not_removable(evidence, block))
+    ]
+    if by_hand:
+        return _Blocked("firewall_host_blocks", reason, (), " ".join(dict.fromkeys(by_hand)))
+    targets = [{name: block[name] for name in ("filter", "table", "chain", "digest", "text")} for block in blocks]
+    return _Blocked("firewall_host_blocks", reason, targets)
+
+
+def _not_removable(evidence: Evidence, block: Mapping[str, Any]) -> str:
+    """Why a remedy does not remove a rule, as the end of a sentence; "" where it does."""
+    if block.get("policy"):
+        return "is a policy, not a rule"
+    if block.get("sources") or block.get("sets"):
+        return "keeps out single networks, so somebody made it for them"
+    ports = _client_ports(evidence)
+    if not block.get("ports") or any(
+        last - first > len(ports) or not ports.issuperset(range(first, last + 1)) for first, last in block["ports"]
+    ):
+        return "blocks other ports, too"
+    if not block.get("digest"):
+        return "cannot be removed alone"
     return ""
+
+
+def _client_ports(evidence: Evidence) -> set[int]:
+    """The ports that clients use: those of SIP, and that of the provisioning service."""
+    try:
+        url = urllib.parse.urlsplit(str(evidence.settings.get("provisioning_url") or ""))
+        return sip_ports(evidence) | ({url.port or 443} if url.hostname else set())
+    except ValueError:
+        return sip_ports(evidence)
 
 
 def _in_ranges(port: int, ranges: Iterable[Sequence[Any]]) -> bool:
@@ -321,6 +442,16 @@ def _in_ranges(port: int, ranges: Iterable[Sequence[Any]]) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------ TLS
+
+
+def _keeps_from_tls(evidence: Evidence, path: Path, where: str, found: Probe[Any]) -> _Blocked:
+    """Why a handshake failed of which nothing more could be seen."""
+    # This alert alone says what it is about (RFC 8446, 6.2).
+    if "PROTOCOL_VERSION" in _alert(found):
+        return _Blocked("tls_no_common_version", ".")
+    silent = not any(other.probes("tls")[where].ok for other in evidence.paths if where in other.probes("tls"))
+    drops = _drops_some(evidence, path, *split(where)) if found.error == "timed_out" and silent else None
+    return drops or _Blocked(None, ".")
 
 
 @rule
@@ -338,17 +469,19 @@ def tls(evidence: Evidence) -> Iterator[Finding]:
             elif found.ok:
                 yield _disagreement(say, found.data, where, path.vantage)
             elif found.error != "skipped":
-                # Nothing more could be seen: this alert alone says what it is about (RFC 8446, 6.2).
-                cause = "tls_no_common_version" if "PROTOCOL_VERSION" in _alert(found) else None
                 again = ", also on a second connection" if found.asked_twice else ""
-                yield say.fails(f"The TLS handshake at {where} from {path.vantage} failed{again} ({found.why}).", cause)
+                blocked = _keeps_from_tls(evidence, path, where, found)
+                summary = (
+                    f"The TLS handshake at {where} from {path.vantage} failed{again} ({found.why}){blocked.reason}"
+                )
+                yield say.fails(summary, blocked.cause, blocked.targets, blocked.by_hand)
             if found.ok:
                 name = str(evidence.settings.get("sip_domain"))
                 yield from _certificate(evidence, path.vantage, where, name, f"{found.path}.data", found.data)
     yield from _on_disk(evidence)
 
 
-def _alert(found: Probe) -> str:
+def _alert(found: Probe[Any]) -> str:
     return str((found.raw or {}).get("alert") or "")
 
 
@@ -367,7 +500,7 @@ def _disagreement(say: Say, data: Mapping[str, Any], where: str, vantage: str) -
     return say.fails(f"{text}, while one that offers everything gets {version} with {cipher}.")
 
 
-def _short(found: Probe) -> Any:
+def _short(found: Probe[Any]) -> Any:
     return _agreed(found.data) if found.ok else found.error
 
 
@@ -411,18 +544,19 @@ def _certificate(
         yield say.fails(
             f"The certificate at {where} is not trusted: {data.get('verify_message')}.", "tls_certificate_untrusted"
         )
+    yield from _loaded(evidence, vantage, where, leaf, f"{probe_path}.certificates", data)
+
+
+def _loaded(
+    evidence: Evidence, vantage: str, where: str, leaf: Mapping[str, Any], probe_path: str, data: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Whether the certificate that SIP shows is the one on the disk, and whether that one is better."""
     disk = evidence.probe("host", "tls_files")
     own = ((disk.data or {}).get("certificate") or {}).get("fingerprint_sha256") if disk.ok else None
     served = leaf.get("fingerprint_sha256")
     if not own or not served or split(where)[1] not in sip_ports(evidence):
         return
-    say = Say(
-        "tls.served",
-        "network",
-        where,
-        vantage,
-        ((f"{probe_path}.certificates", served), ("host.tls_files", own)),
-    )
+    say = Say("tls.served", "network", where, vantage, ((probe_path, served), ("host.tls_files", own)))
     inside = {
         one.data["certificates"][0].get("fingerprint_sha256")
         for other in evidence.paths
@@ -430,11 +564,57 @@ def _certificate(
         if one.ok and one.data.get("certificates") and place == where
     }
     if served == own:
-        yield say.passes("The certificate that is served is the one on the disk.")
-    elif len(inside) > 1 and own in inside:
+        whole = [one.get("fingerprint_sha256") for one in data.get("certificates") or []]
+        ends = data.get("verified") is False and data.get("verify_code") in CHAIN_ENDS
+        if ends and _fingerprints_on_disk(disk) not in ([], whole) and _verifies_on_disk(evidence):
+            yield say.fails(
+                "The certificate that is served is the one on the disk, but without the chain that the disk has, which "
+                "clients would accept.",
+                "tls_certificate_not_reloaded",
+            )
+        else:
+            yield say.passes("The certificate that is served is the one on the disk.")
+        return
+    if len(inside) > 1 and own in inside:
         yield say.fails(f"From {vantage} another certificate is seen than the server's own.", "tls_intercepted")
+        return
+    differs = "The certificate that is served is not the one on the disk"
+    better = _verifies_on_disk(evidence)
+    if data.get("verified") and data.get("name_matches"):
+        yield say.warns(f"{differs}; clients accept the one that is served.")
+    elif better:
+        yield say.fails(f"{differs}, which clients would accept.", "tls_certificate_not_reloaded")
+    elif better is None:
+        yield say.unknown(f"{differs}. Whether clients would accept that one is not known.")
     else:
-        yield say.fails("The certificate that is served is not the one on the disk.", "tls_certificate_not_reloaded")
+        yield say.warns(f"{differs}. Loading that one would not help: clients would not accept it either.")
+
+
+def _fingerprints_on_disk(disk: Probe[Any]) -> list[str]:
+    """Of the whole chain on the disk, the server's certificate first; empty where it is not known."""
+    chain = (disk.data.get("certificate") or {}).get("der") or []
+    try:
+        return [hashlib.sha256(base64.b64decode(str(one))).hexdigest() for one in chain]
+    except ValueError:
+        return []
+
+
+def _verifies_on_disk(evidence: Evidence) -> bool | None:
+    """Whether clients would accept the certificate on the disk; None when that is not known."""
+    disk = evidence.probe("host", "tls_files")
+    data: Mapping[str, Any] = disk.data if disk.ok else {}
+    key, trust = data.get("key") or {}, data.get("trust") or {}
+    dates = _dates(evidence, Say("tls.disk", "network"), data.get("certificate") or {})
+    facts = (
+        key.get("matches"),
+        key.get("readable"),
+        trust.get("verified"),
+        trust.get("name_matches"),
+        {"fail": False, "unknown": None}.get(dates.status, True),
+    )
+    if False in facts:
+        return False
+    return None if None in facts else True
 
 
 def _missing_link(evidence: Evidence, chain: Sequence[Mapping[str, Any]]) -> str:
@@ -456,7 +636,7 @@ def _missing_link(evidence: Evidence, chain: Sequence[Mapping[str, Any]]) -> str
         if seen.get("verified") and any(one.get("subject") == issuer for one in sent[1:]):
             return f"{issuer}, which {where} does send"
     disk = evidence.probe("host", "tls_files")
-    link = (disk.data or {}).get("intermediate") or {} if disk.ok else {}
+    link: Mapping[str, Any] = disk.data.get("intermediate") or {} if disk.ok else {}
     if link.get("subject") == issuer:
         return f"{issuer}, which is in {link.get('path')}"
     return ""
@@ -487,20 +667,40 @@ def _day(moment: datetime) -> str:
 
 
 def _on_disk(evidence: Evidence) -> Iterator[Finding]:
+    """What clients would say of the certificate on the disk; where it is served, they have said it already."""
     disk = evidence.probe("host", "tls_files")
-    certificate = (disk.data or {}).get("certificate") or {} if disk.ok else {}
-    if certificate.get("not_after"):
-        finding = _dates(
-            evidence,
-            Say(
-                "tls.disk",
-                "network",
-                str(certificate.get("path")),
-                evidence=(("host.tls_files", certificate.get("not_after")),),
-            ),
-            certificate,
-        )
-        yield finding
+    certificate: Mapping[str, Any] = disk.data.get("certificate") or {} if disk.ok else {}
+    if not certificate.get("not_after"):
+        return
+    path = str(certificate.get("path"))
+    trust: Mapping[str, Any] = disk.data.get("trust") or {}
+    say = Say("tls.disk", "network", path, evidence=(("host.tls_files", certificate.get("not_after")),))
+    yield _dates(evidence, say, certificate)
+    shown = {
+        one.data["certificates"][0].get("fingerprint_sha256")
+        for seen in evidence.paths
+        for one in seen.probes("tls").values()
+        if one.ok and one.data.get("certificates")
+    }
+    if certificate.get("fingerprint_sha256") in shown:
+        return
+    say = Say("tls.disk", "network", path, evidence=(("host.tls_files.trust", trust),))
+    if trust.get("name_matches") is False:
+        names = ", ".join(map(str, certificate.get("names") or [])) or "no name"
+        wanted = evidence.settings.get("sip_domain")
+        yield say.fails(f"The certificate in {path} is for {names}, not for {wanted}.", "tls_certificate_name_mismatch")
+    if trust.get("verified") is False and trust.get("verify_code") not in NAMED_ELSEWHERE:
+        link = disk.data.get("intermediate") if trust.get("verify_code") in CHAIN_ENDS else None
+        if link:
+            yield say.fails(
+                f"{path} lacks the certificate that links it to its authority: {link.get('subject')}, which is in"
+                f" {link.get('path')}.",
+                "tls_chain_incomplete",
+            )
+        else:
+            yield say.fails(
+                f"The certificate in {path} is not trusted: {trust.get('verify_message')}.", "tls_certificate_untrusted"
+            )
 
 
 # ------------------------------------------------------------------------------------------------ SIP, provisioning
@@ -508,7 +708,10 @@ def _on_disk(evidence: Evidence) -> Iterator[Finding]:
 
 @rule
 def sip(evidence: Evidence) -> Iterator[Finding]:
-    """OPTIONS over every transport (RFC 3261, section 11): any final answer shows that SIP is spoken."""
+    """OPTIONS over every transport (RFC 3261, section 11): any final answer shows that SIP is spoken.
+
+    A server that turns everybody away may answer 403 or 404. So does chan_sip, where a client registers all the same.
+    """
     for path in evidence.paths:
         for where, found in path.probes("sip").items():
             transport, _colon, place = where.partition(":")
@@ -520,11 +723,19 @@ def sip(evidence: Evidence) -> Iterator[Finding]:
                 status = int(found.data.get("status") or 0)
                 text = f"SIP over {transport} at {place} answers {status} {found.data.get('reason')} to {path.vantage}"
                 text += again
+                if status in NO_SERVICE and not registered_from(evidence, path.vantage):
+                    yield say.warns(f"{text}: that does not say whether it serves clients.")
+                    continue
                 # 5xx is an answer of a server that can't serve.
                 yield say.either(status < 500, f"{text}.", f"{text}: it cannot serve.")
             elif found.error != "skipped":
-                text = f"SIP over {transport} at {place} does not answer {path.vantage}"
-                yield say.fails(f"{text}{again and ', nor'}{again} ({found.why}).")
+                text = f"SIP over {transport} at {place} does not answer {path.vantage}{again and ', nor'}{again}"
+                if transport != "udp" or found.error not in SILENT:
+                    yield say.fails(f"{text} ({found.why}).")
+                    continue
+                blocked = _who_blocks(evidence, path, *split(place), "udp")
+                summary = f"{text} ({found.why}){blocked.reason}"
+                yield say.fails(summary, blocked.cause, blocked.targets, blocked.by_hand)
 
 
 @rule

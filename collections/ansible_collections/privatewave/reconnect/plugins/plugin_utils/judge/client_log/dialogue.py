@@ -1,0 +1,221 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SIP dialogues in a client's log: requests by their method, and the final answer to each.
+
+A challenge (401, 407) that the client answers is no failure, and what the server answers to SUBSCRIBE, PUBLISH or
+OPTIONS keeps nobody from registering. An answer without a method is taken for one to REGISTER. Read are raw messages
+(RFC 3261, 7.1 to 7.3), whatever stands before them in a line, the summaries of pjsip, belle-sip, reSIProcate, baresip
+and Wireshark, and what any client says in words: that it was challenged, that it is registered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from .signatures import LINE_LIMIT
+
+#: Lines that the head of a message may have.
+HEAD_LIMIT = 60
+CHALLENGES = (401, 407)
+#: What pjsip and belle-sip say themselves where no answer came: these are no answers in their summaries.
+OWN = ("408", "502", "503")
+_METHODS = "REGISTER|INVITE|ACK|BYE|CANCEL|OPTIONS|SUBSCRIBE|NOTIFY|PUBLISH|MESSAGE|INFO|UPDATE|REFER|PRACK"
+_REQUEST = re.compile(
+    rf"\b({_METHODS}) (?:sips?|tel):\S{{1,300}} SIP/2\.0|^(?!.{{0,200}}(?i:fail))"
+    rf".{{0,200}}\b(?:Sip)?Req(?:uest)?(?: msg|:)?\s{{1,2}}({_METHODS})\b"
+)
+_ANSWER = re.compile(
+    r"SIP/2\.0 (?P<raw>\d{3})\b ?(?P<raw_reason>.{0,80})"
+    r"|\bResp(?:onse msg)? (?P<code>\d{3})/(?:cseq=\d{1,10}/)?(?P<method>[A-Z]{3,9})\b"
+    r"|\bSipResp: (?P<resip>\d{3}) .{0,150}?\bcseq=(?:\d{1,10}[ /])?(?P<resip_method>[A-Z]{3,9})\b"
+    r"|\b(?P<kind>Register|Publish|Subscribe) refresher \[(?P<belle>\d{3})\] reason \[(?P<belle_reason>[^\]]{0,80})"
+    r"|\bStatus: (?P<shark>\d{3})\b ?(?P<shark_reason>.{0,80})"
+    r"|(?i:registration (?:success|failed), status)=(?P<pjsua>\d{3})\b(?: \((?P<pjsua_reason>[^)]{0,80}))?"
+    r"|\(prio \d{1,3}\): (?:\{\S{1,20}\} )?(?P<baresip>\d{3}) (?P<baresip_reason>.{0,80})"
+)
+_HEADER = re.compile(
+    r"(?i:\bcseq\s{0,3}:\s{0,3}\d{1,10}\s{1,3})(?P<method>[A-Z]{3,9})\b|(?P<login>\b(?i:(?:proxy-)?authorization)\s{0,3}:)"
+    r"|(?P<end>\b(?i:expires)\s{0,3}[:=]\s{0,3}0(?!\d))"
+    r"|(?i:\b(?:via|from|to|call-id|contact|expires|max-forwards|(?:record-|service-)?route|path|allow(?:-events)?"
+    r"|supported|require|accept|event|user-agent|server|date|warning|reason|retry-after|min-expires"
+    r"|(?:www|proxy)-authenticate|content-(?:length|type)|[px]-[a-z-]{1,40})\s{0,3}:)"
+)
+#: A line about another method than REGISTER, and a status in it.
+_ELSEWHERE = re.compile(r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|mwi|presence|message-summary)\b")
+_STATUS = re.compile(r"\b[3-6]\d\d\b")
+#: A client that says in words that it is registered …
+_REGISTERED = re.compile(
+    r"\bregist(?:ration|er)\b\W{0,4}(?:is |was |state|status|result|attempt|response)?\W{0,4}"
+    r"(?:success|succeeded|completed?\b|ok\b|200\b)"
+    r"|\b(?:successfully|now|is|state|status|account)\W{1,3}registered\b(?!\W{0,3}(?:no|false|0)\b)"
+    r"|^[\W\d]{0,40}registered\W{0,3}$|registrationok\b|\bregistered successfully"
+    r"|registrazione (?:riuscita|completata|effettuata)|registrato (?:correttamente|con successo)"
+    r"|registrierung (?:war )?erfolgreich|erfolgreich registriert"
+    r"|enregistrement (?:r.{1,2}ussi|effectu)|enregistr.{1,2} avec succ|registro (?:correcto|exitoso|completado)"
+    r"|registrado (?:correctamente|con .{1,2}xito)",
+    re.IGNORECASE,
+)
+#: … unless something else stands in the line, too. What follows a dot or a colon is a part of the time.
+_UNSURE = re.compile(
+    r"(?i)\b(?:not?|non|nicht|pas|if|whether|check|until|before|was|un\w{0,4}regist\w{1,7}|no longer)\b"
+    r"|fail|error|lost|expired|(?<![\w.:,])(?:[45]\d\d|60[346])\b"
+)
+#: A challenge in words, one that the client says it answers, and the answer to that.
+_CHALLENGE = re.compile(r"(?<![\w.:,])40[17]\b")
+_ANSWERS_IT = re.compile(
+    r"(?i)(?<![\w.:,])40[17]\b.{0,80}(?:challenge|resend|with (?:credentials|authori[sz]ation)|sending auth)"
+)
+_OK = re.compile(r"(?i)\b200\b.{0,3}\bok\b")
+_OF_ANOTHER = re.compile(r"(?i)http|\b(?:invite|bye|message|info|refer)\b")
+#: Lines between a challenge and the answer to what the client sent then.
+_NEAR = 20
+
+
+@dataclass
+class Message:
+    """A request (``code`` 0) or an answer; ``lines`` are the numbers of its lines, ``raw`` says that it has headers."""
+
+    lines: list[int]
+    raw: bool
+    code: int = 0
+    method: str = ""
+    reason: str = ""
+    login: bool | None = None
+    """Whether the request has credentials; None where its headers are not shown."""
+    ends: bool = False
+    """Whether it asks for the end of the registration."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The final answer to a method, and the number of its line."""
+
+    method: str
+    code: int
+    reason: str
+    line: int
+    challenged: bool = False
+    """Whether it is a challenge, and the client sent no credentials."""
+
+    def __str__(self) -> str:
+        """As the status line has it."""
+        return f"SIP/2.0 {self.code} {self.reason}".strip()
+
+
+@dataclass(frozen=True)
+class Dialogues:
+    """What the dialogues of a log came to.
+
+    ``registered``: the line of the last registration that was accepted, -1 without one. ``refused``: the final answer
+    to a later REGISTER. ``call``: that to the last INVITE, where it is no success. ``unanswered``: the line of a
+    REGISTER that nobody answered. ``lines``: the lines of all messages.
+    """
+
+    registered: int = -1
+    refused: Answer | None = None
+    call: Answer | None = None
+    unanswered: int | None = None
+    lines: frozenset[int] = frozenset()
+
+    def left(self, lines: Sequence[str]) -> list[str]:
+        """The lines to be read one by one, in lower case; the others are empty.
+
+        What came before a registration that was accepted is over, and the messages are told by the dialogues.
+        """
+        return [
+            line.lower() if number > self.registered and number not in self.lines else ""
+            for number, line in enumerate(lines)
+        ]
+
+
+def read(lines: Sequence[str]) -> Dialogues:
+    """The dialogues in the lines of a log; an empty one where there are none."""
+    lines = [line[:LINE_LIMIT] for line in lines]
+    registered, unanswered = -1, None
+    refused: Answer | None = None
+    call: Answer | None = None
+    own = {number for number, line in enumerate(lines) if _is_elsewhere(line) or _ANSWERS_IT.search(line)}
+    request = Message([], False)
+    for message in _messages(lines):
+        own.update(message.lines)
+        first, about = message.lines[0], message.method or request.method or "REGISTER"
+        if not message.code:
+            request = message
+            unanswered = first if about == "REGISTER" else unanswered
+        elif about == "INVITE" and message.code >= 200 and message.code not in CHALLENGES:
+            call = None if message.code < 300 else Answer(about, message.code, message.reason, first)
+        elif about == "REGISTER":
+            unanswered = None
+            if message.code >= 300:
+                sent = request.login if request.method == "REGISTER" else None
+                challenged = message.code in CHALLENGES and sent is False
+                refused = Answer(about, message.code, message.reason, first, challenged)
+            elif message.code >= 200:
+                registered, refused = (registered if request.ends else first), None
+    if (told := _told(lines, own)) > registered:
+        registered = told
+        refused = refused if refused is not None and refused.line > told else None
+        unanswered = unanswered if unanswered is not None and unanswered > told else None
+    return Dialogues(registered, refused, call, unanswered, frozenset(own))
+
+
+def _told(lines: Sequence[str], own: Collection[int]) -> int:
+    """The last line beside the messages in which the client says that it is registered; -1 without one."""
+    told, challenged = -1, -_NEAR
+    for number, line in enumerate(lines):
+        if _CHALLENGE.search(line) and (number not in own or _ANSWERS_IT.search(line)):
+            challenged = number
+        elif number in own or _UNSURE.search(line):
+            continue
+        elif _REGISTERED.search(line) or (number - challenged < _NEAR and _is_ok(line)):
+            told = number
+    return told
+
+
+def _is_ok(line: str) -> bool:
+    """Whether a line says 200 OK, and not of something else than a registration."""
+    return bool(_OK.search(line)) and not (_ELSEWHERE.search(line) or _OF_ANOTHER.search(line))
+
+
+def _is_elsewhere(line: str) -> bool:
+    """Whether a line is about a status of a method that no registration needs."""
+    return bool(_STATUS.search(line) and _ELSEWHERE.search(line)) and "regist" not in line.lower()
+
+
+def _messages(lines: Sequence[str]) -> Iterator[Message]:
+    """The messages in the order of the lines."""
+    message: Message | None = None
+    for number, line in enumerate(lines):
+        if (begun := _begun(number, line)) is not None:
+            if message is not None:
+                yield message
+            message = begun
+        elif message is None or not message.raw:
+            continue
+        elif not line.strip(" .|\r\t") or number - message.lines[0] > HEAD_LIMIT:
+            message.raw = False
+        elif (header := _HEADER.search(line)) is not None:
+            message.lines.append(number)
+            message.method = header["method"] or message.method
+            # Headers are shown: without one of these there are no credentials.
+            message.login = bool(message.login or header["login"])
+            message.ends = message.ends or bool(header["end"])
+    if message is not None:
+        yield message
+
+
+def _begun(number: int, line: str) -> Message | None:
+    """The message that begins in a line."""
+    if (found := _REQUEST.search(line)) is not None:
+        return Message([number], bool(found[1]), method=found[1] or found[2])
+    if (found := _ANSWER.search(line)) is None:
+        return None
+    if (found["belle"] or found["pjsua"]) in OWN:
+        return None
+    code = next(found[name] for name in ("raw", "code", "resip", "belle", "shark", "pjsua", "baresip") if found[name])
+    reasons = (found[f"{name}_reason"] for name in ("raw", "belle", "shark", "pjsua", "baresip"))
+    registers = "REGISTER" if found["pjsua"] or found["baresip"] else ""
+    method = found["method"] or found["resip_method"] or (found["kind"] or registers).upper()
+    return Message([number], bool(found["raw"]), int(code), method, next(filter(None, reasons), "").rstrip(" .|\r"))

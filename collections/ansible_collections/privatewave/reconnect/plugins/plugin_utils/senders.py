@@ -1,0 +1,280 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a question reaches a host: the senders. Each is one road, and all of them keep the same contract.
+
+The same question gets the same answer. Arguments are data, whatever they look like. An exception on the host is an
+answer. Too much output is refused. What a module does not document is dropped. The module has the environment of the
+task. ``tests/unit/plugins/plugin_utils/test_senders.py`` holds every road to it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from ansible import constants as C
+from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import connection_loader
+from ansible.template import Templar
+from ansible_collections.privatewave.reconnect.plugins.module_utils._carried import UNKEPT
+from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError, Round
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import ANSWER_LIMIT, answer_of, plain
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.bounded import bound
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.payload import SCRIPTS, script
+
+try:
+    from ansible.executor.module_common import _BuiltModule as BuiltModule
+except ImportError:
+    # Not of Ansible's public interface: without it Ansible wraps every module.
+    BuiltModule = None
+
+if TYPE_CHECKING:
+    from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import Probe
+
+bound()
+
+Name = TypeVar("Name", bound=Hashable)
+
+#: What becomes of a host that ssh has never seen, where nobody can be asked.
+HOST_KEY_UNKNOWN = (
+    "ssh does not know the server's host key yet: log in once by hand with ssh, compare the fingerprint that it shows, "
+    "and accept it"
+)
+
+#: Until when the question of this context may start anything, on the clock of `time.monotonic`.
+_deadline: contextvars.ContextVar[float] = contextvars.ContextVar("_deadline", default=float("inf"))
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A host of the inventory as a task reaches it: Ansible's own objects, and the variables of the host."""
+
+    variables: dict[str, Any]
+    task: Any
+    connection: Any
+    context: Any
+    loader: Any
+    templar: Any
+
+    @classmethod
+    def of(cls, action: Any, variables: dict[str, Any]) -> Endpoint:
+        """The host that an action runs for."""
+        return cls(variables, action._task, action._connection, action._play_context, action._loader, action._templar)
+
+    def elsewhere(self, name: str) -> Endpoint:
+        """Another host of the inventory, by a connection of its own. Raises `AnsibleError`.
+
+        Whoever asks for it closes it. Not for threads: variables and templates are made for one at a time.
+        """
+        if name not in self.variables["hostvars"]:
+            raise AnsibleError(f"{name!r} is not in the inventory")
+        own = dict(self.variables["hostvars"].raw_get(name))
+        templar = Templar(loader=self.loader, variables=own)
+        context = self.context.copy()
+        context.remote_addr = str(templar.template(own.get("ansible_host", name)))
+        plugin = str(templar.template(own.get("ansible_connection", "ssh")))
+        connection = connection_loader.get("ssh" if plugin == "smart" else plugin, context)
+        if connection is None:
+            raise AnsibleError(f"there is no connection plugin {plugin!r}")
+        keywords = {"timeout": context.timeout, "remote_user": self.task.remote_user}
+        if context.password:
+            keywords["password"] = context.password
+        for part, kind in ((connection, "connection"), (connection._shell, "shell")):
+            known = C.config.get_plugin_vars(kind, part._load_name)
+            part.set_options(
+                task_keys=keywords,
+                var_options={key: templar.template(own[key]) for key in known if key in own},
+            )
+        task = self.task.copy(exclude_parent=True)
+        task.delegate_to = None
+        # The environment of the play comes with the parent; it names the run that this question belongs to.
+        task.environment = list(self.task.environment)
+        return Endpoint(own, task, connection, context, self.loader, templar)
+
+    def template(self, value: Any) -> Any:
+        """A value of the host's variables, resolved and plain."""
+        return plain(self.templar.template(value))
+
+    def ask(self, module: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What a module of ours answers, by the road that suits the host. Raises `ProbeError`."""
+        interpreter = str(self.template(self.variables.get("ansible_python_interpreter", "auto")))
+        keep = boolean(self.template(self.variables.get("reconnect_keep_collector", True)), strict=False)
+        return road(module, interpreter, keep)(self).ask(module, arguments)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+class Wrapped(ActionBase):
+    """A sender: Ansible wraps the module with what it imports, and finds the interpreter where none is set."""
+
+    TRANSFERS_FILES = False
+    _building = threading.Lock()
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(
+            task=endpoint.task,
+            connection=endpoint.connection,
+            play_context=endpoint.context,
+            loader=endpoint.loader,
+            templar=endpoint.templar,
+        )
+        self._variables = endpoint.variables
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> NoReturn:
+        """No task names a sender."""
+        raise NotImplementedError
+
+    def ask(self, module: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What a module of ours answers, as it documents it. Raises `ProbeError` when there is no such answer."""
+        try:
+            answer = self._answer(module, arguments)
+        except AnsibleConnectionFailure as error:
+            raise _connection_error(self._clearer(error)) from None
+        except AnsibleError as error:
+            raise ProbeError("failed", str(error)) from None
+        finally:
+            self.cleanup()
+        if answer.get("failed") or answer.get("unreachable"):
+            details = str(answer.get("module_stderr") or answer.get("exception") or "").strip().splitlines()[-1:]
+            raise ProbeError("failed", " ".join([str(answer.get("msg", f"{module} failed")), *details]))
+        if len(json.dumps(answer)) > ANSWER_LIMIT:
+            raise ProbeError("invalid", f"{module} answered with more than {ANSWER_LIMIT} bytes")
+        return answer_of(module, answer, status=False)
+
+    def _answer(self, module: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._execute_module(module_name=module, module_args=dict(arguments), task_vars=self._variables)
+        told: dict[str, Any] = plain(answer)
+        return told
+
+    def _configure_module(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
+        # Ansible builds modules one at a time: its builder is not made for threads. They run at the same time.
+        with self._building:
+            return super()._configure_module(module_name, module_args, task_vars)
+
+    def _low_level_execute_command(self, *arguments: Any, **options: Any) -> Any:
+        # On a busy control node a thread may come here after its limit, when nobody is left to end what it starts.
+        if time.monotonic() > _deadline.get():
+            raise ProbeError("timed_out", "the time limit was over before the connection was opened")
+        return super()._low_level_execute_command(*arguments, **options)
+
+    def _clearer(self, error: Any) -> Any:
+        """Where ssh ends while it reads the module, its own words are lost: have it say them again."""
+        if "Broken pipe" in str(error):
+            try:
+                self._connection.exec_command("true", sudoable=False)
+            except AnsibleConnectionFailure as again:
+                return again
+        return error
+
+
+class Script(Wrapped):
+    """A sender: a script of our own, for the interpreter that is set. Only for the modules in `SCRIPTS`."""
+
+    _kept = False
+
+    def _configure_module(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
+        own = {name: value for name, value in module_args.items() if not name.startswith("_ansible_")}
+        interpreter = self._templar.template(task_vars["ansible_python_interpreter"])
+        built = BuiltModule(
+            b_module_data=script(SCRIPTS[module_name], own, self._kept),
+            module_style="new",
+            shebang=f"#!{interpreter}",
+            serialization_profile="legacy",
+        )
+        return built, SCRIPTS[module_name] + ".py"
+
+
+class Kept(Script):
+    """A sender: the same script without the sources, of which the host has kept the byte code.
+
+    Where it has not, the sources are sent, and it keeps them for the next question.
+    """
+
+    def _answer(self, module: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        self._kept = True
+        answer = super()._answer(module, arguments)
+        if answer.get(UNKEPT) is True:
+            self._kept = False
+            answer = super()._answer(module, arguments)
+        return answer
+
+
+def road(module: str, interpreter: str, keep: bool = True) -> type[Wrapped]:
+    """The sender that brings a module to a host with that ``ansible_python_interpreter``.
+
+    ``keep`` says whether the host may keep the byte code of our modules in its memory.
+    """
+    if module not in SCRIPTS or interpreter.startswith("auto") or BuiltModule is None:
+        return Wrapped
+    return Kept if keep else Script
+
+
+def ask_all(questions: Mapping[Name, tuple[Callable[[], Any], float]]) -> dict[Name, Probe[Any]]:
+    """Ask ``{name: (question, limit in seconds)}`` at the same time, each in a thread with the context of this task.
+
+    A question that is busy at its limit is answered ``timed_out``, and what it started here is ended.
+    """
+    asked = Round()
+    for name, (question, limit) in questions.items():
+        asked.ask(name, _in_context(question, limit), limit)
+    answers: dict[Name, Probe[Any]] = asked.answers()
+    if any(answer.get("error") == "timed_out" for answer in answers.values()):
+        _end_children()
+    return answers
+
+
+def _in_context(question: Callable[[], Any], limit: float) -> Callable[[], Any]:
+    context = contextvars.copy_context()
+    for variable, value in context.items():
+        # Ansible's own, by its documentation one for each thread: threads that template would end each other's.
+        if variable.name == "AnsibleAccessContext":
+            context.run(variable.set, type(value)())
+    context.run(_deadline.set, time.monotonic() + limit)
+    return lambda: context.run(question)
+
+
+def _connection_error(error: Any) -> ProbeError:
+    """Why a connection failed, from the words of OpenSSH."""
+    message = re.sub(r"^.*can be reached over ssh: ", "", " ".join(str(error).split()), flags=re.IGNORECASE)
+    lower = message.lower()
+    if "identification has changed" in lower:
+        return ProbeError("denied", "ssh does not trust the server: its host key is not the one that is known")
+    if "host key verification failed" in lower:
+        return ProbeError("denied", HOST_KEY_UNKNOWN)
+    if isinstance(error, AnsibleAuthenticationFailure) or "permission denied" in lower:
+        return ProbeError("denied", message)
+    if "timed out" in lower or "timeout" in lower:
+        return ProbeError("timed_out", message)
+    return ProbeError("unreachable", message)
+
+
+def _end_children() -> None:
+    """End what connections that are still busy left running: nobody waits for it any more."""
+    for child in _children("self"):
+        try:
+            os.kill(child, signal.SIGTERM)
+        except OSError:
+            continue
+
+
+def _children(process: str) -> list[int]:
+    """The processes that a process started and those that they started, the youngest generation first."""
+    try:
+        lines = [path.read_text() for path in Path("/proc", process, "task").glob("*/children")]
+    except OSError:
+        return []
+    own = [number for line in lines for number in line.split()]
+    return [*(child for number in own for child in _children(number)), *map(int, own)]

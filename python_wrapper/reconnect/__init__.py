@@ -1,1 +1,1 @@
-"""Reconnect: finds, mends and proves the cause of "can't connect or register" incidents."""
+"""Reconnect: finds, fixes and verifies the cause of "can't connect or register" incidents."""

@@ -1,5 +1,5 @@
 """`python -m reconnect` is the command `reconnect`."""
 
-from reconnect.cli import main
+from reconnect.cli.commands import main
 
 main()

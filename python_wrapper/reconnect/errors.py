@@ -1,21 +1,29 @@
-"""What can go wrong in the wrapper, each a sentence for a person."""
+"""The errors of the wrapper, each with a sentence for a person."""
 
 from __future__ import annotations
 
 
 class ReconnectError(Exception):
-    """Something the person at the terminal has to know; `str()` is one sentence."""
+    """Something the person at the terminal must know; `str()` is one sentence."""
+
+
+class StoreError(ReconnectError):
+    """What is known of runs cannot be read or written: a full or read-only disk, a damaged file, no database."""
+
+
+class DamagedError(StoreError):
+    """What is kept cannot be read, now or later: it is damaged, or of another version."""
 
 
 class InputError(ReconnectError):
-    """The command line, a file or a name that was given cannot be used. Nothing was executed."""
+    """The command line, a file or a name is invalid. Nothing was executed."""
 
 
 class TrackerError(ReconnectError):
     """An incident could not be read or changed.
 
-    `code` is the HTTP status, None where there was no answer to judge; `retry_after` is how many seconds the tracker
-    asked us to wait.
+    `code` is the HTTP status, None where there was no answer; `retry_after` is how many seconds the tracker asked us to
+    wait.
     """
 
     def __init__(self, sentence: str, code: int | None = None, retry_after: float | None = None) -> None:

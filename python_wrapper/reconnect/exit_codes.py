@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from reconnect.result import Result, Verdict
+if TYPE_CHECKING:
+    from reconnect.result import Result, Verdict
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command, see docs/command-line.md."""
+    """Exit codes of the command, see docs/reference/outcomes.md."""
 
     OK = 0
     DEFECT = 1
     USAGE = 2
-    NOT_MENDED = 10
+    NOT_FIXED = 10
     REFUSED = 11
     UNREACHABLE = 12
     STOPPED = 13
@@ -30,30 +32,24 @@ WORST_FIRST = (
     ExitCode.UNREACHABLE,
     ExitCode.REFUSED,
     ExitCode.REPORT_PENDING,
-    ExitCode.NOT_MENDED,
+    ExitCode.NOT_FIXED,
     ExitCode.OK,
 )
-
-_BY_STATE = {
-    "failed": ExitCode.DEFECT,
-    "timed_out": ExitCode.STOPPED,
-    "cancelled": ExitCode.STOPPED,
-    "unreachable": ExitCode.UNREACHABLE,
-    "refused": ExitCode.REFUSED,
-}
-_NOT_MENDED = {"fault_found", "escalate_second_level", "escalate_third_level"}
 
 
 def of_result(result: Result) -> ExitCode:
     """The exit code of one server's result."""
-    if result.state in _BY_STATE:
-        return _BY_STATE[result.state]
-    return of_verdict(result.verdict) if result.verdict else ExitCode.DEFECT
+    # The table needs Pydantic; the codes alone do not.
+    from reconnect import outcomes
+
+    return ExitCode(outcomes.of(result).exit_code)
 
 
 def of_verdict(verdict: Verdict) -> ExitCode:
     """The exit code of a verdict that stands for itself."""
-    return ExitCode.NOT_MENDED if verdict.outcome in _NOT_MENDED else ExitCode.OK
+    from reconnect import outcomes
+
+    return ExitCode(outcomes.table()[verdict.outcome].exit_code)
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:

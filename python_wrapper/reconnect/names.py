@@ -1,7 +1,7 @@
 """Names that come from outside, and what each may look like.
 
-A name that fits none of these patterns never reaches Ansible, a path or a server: no host pattern (`all:!x`, `~regex`),
-no template, no shell syntax and no path can be written with the characters that are left.
+A name that does not match its pattern never reaches Ansible, a path or a server: the characters that are left cannot
+write a host pattern (`all:!x`, `~regex`), a template, shell syntax or a path.
 """
 
 from __future__ import annotations
@@ -9,22 +9,59 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import BeforeValidator, PlainSerializer
+
+from reconnect.account_names import ACCOUNT_CHARACTERS, ACCOUNT_NAME
 from reconnect.errors import InputError
 from reconnect.text import one_line
 
 _PATTERNS = {
     "server": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"),
-    "account": re.compile(r"[A-Za-z0-9+][A-Za-z0-9._+-]{0,79}"),
+    "account": ACCOUNT_NAME,
     "remedy": re.compile(r"[a-z][a-z0-9_]{0,79}"),
     "cause": re.compile(r"[a-z][a-z0-9_]{0,79}"),
 }
 _ALLOWED = {
     "server": "letters, digits, dot, hyphen and underscore, beginning with a letter or digit",
-    "account": "letters, digits, dot, hyphen, underscore and plus, at most 80",
+    "account": ACCOUNT_CHARACTERS,
     "remedy": "lower-case letters, digits and underscore",
     "cause": "lower-case letters, digits and underscore",
 }
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An incident's name: the tracker it is in, and its id there. People write it `TRACKER:ID`, for example `rt:17`."""
+
+    tracker: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.tracker}:{self.id}"
+
+    @classmethod
+    def parse(cls, name: str) -> Incident:
+        """The incident called `name`. Raises InputError unless it is `TRACKER:ID`; the tracker checks the id."""
+        tracker, _, identifier = name.partition(":")
+        if not tracker or not identifier:
+            raise InputError(f"'{one_line(name, 80)}' is not an incident. Give TRACKER:ID, for example rt:17.")
+        return cls(tracker, identifier)
+
+
+def _parsed(name: object) -> object:
+    return Incident.parse(name) if isinstance(name, str) else name
+
+
+#: An incident in a model: read from its name, written as its name.
+IncidentName = Annotated[Incident, BeforeValidator(_parsed), PlainSerializer(str, return_type=str)]
+
+
+def is_name(kind: str, name: str) -> bool:
+    """Whether `name` may be the name of a `kind` (server, account, remedy, cause)."""
+    return _PATTERNS[kind].fullmatch(name) is not None
 
 
 def checked(kind: str, name: str) -> str:
@@ -32,13 +69,13 @@ def checked(kind: str, name: str) -> str:
 
     Raises InputError otherwise.
     """
-    if not _PATTERNS[kind].fullmatch(name):
-        raise InputError(f"'{one_line(name, 80)}' is not the name of {_article(kind)}: {_ALLOWED[kind]} are allowed.")
+    if not is_name(kind, name):
+        raise InputError(f"'{one_line(name, 80)}' is not the name of {_article(kind)}: use {_ALLOWED[kind]}.")
     return name
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a `name` that is well-formed and isn't among the `known`; it lists the nearest ones."""
+    """The error for a well-formed `name` that is not among the `known`; it lists the nearest ones."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
     if near:

@@ -1,20 +1,29 @@
-"""What an ending of a run does to its incident: the table, its defaults, and which row counts for several servers."""
+"""How a run can end: the collection's table `outcomes.yml`, and which of its rows counts for several servers."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from reconnect.result import Result, ending
 
+#: A link to the collection's file; a built package holds a copy of it.
+FILE = Path(__file__).with_name("outcomes.yml")
+
 Level = Literal["second_level", "third_level"]
+
+#: libyaml's loader, where PyYAML has it: nearly every command reads the table.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Answer(BaseModel):
-    """A row of the table. `close` closes with `reason`, `move` gives it to the queue of `level`, `comment` leaves it
-    open; `tell_user` sends the verdict's message to the person who opened the incident."""
+    """What becomes of the incident. `close` closes with `reason`, `move` gives it to the queue of `level`, `comment`
+    leaves it open; `tell_user` sends the verdict's message to the person who opened the incident."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,32 +33,39 @@ class Answer(BaseModel):
     tell_user: bool = False
 
 
-_OPEN = Answer()
-#: By outcome, or by state where the run did not succeed.
-DEFAULTS: dict[str, Answer] = {
-    "healthy": _OPEN,
-    "not_an_issue": Answer(do="close", reason="Not an issue", tell_user=True),
-    "temporary_network_problem": Answer(do="close", reason="Temporary network problem", tell_user=True),
-    "fixed_client_configuration": Answer(do="close", reason="Fixed: client configuration", tell_user=True),
-    "fixed_account": Answer(do="close", reason="Fixed: account", tell_user=True),
-    "fixed_service": Answer(do="close", reason="Fixed: service", tell_user=True),
-    "fixed_network": Answer(do="close", reason="Fixed: network", tell_user=True),
-    "fault_found": _OPEN,
-    "escalate_second_level": Answer(do="move", level="second_level"),
-    "escalate_third_level": Answer(do="move", level="third_level"),
-    "refused": _OPEN,
-    "unreachable": _OPEN,
-    "timed_out": _OPEN,
-    "cancelled": _OPEN,
-    "failed": _OPEN,
-}
+class Ending(BaseModel):
+    """A row of the table; the fields are described at the head of `outcomes.yml`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    headline: str
+    tone: Literal["good", "bad"]
+    exit_code: int
+    incident: Answer
+    user_message: str = ""
 
 
-def answer(results: Sequence[Result], table: Mapping[str, Answer]) -> Answer:
-    """The row that counts for all servers of a run: the highest level it is escalated to; else it stays open if any
-    server's row says so; else it is closed."""
-    rows = [table.get(ending(result), DEFAULTS[ending(result)]) for result in results]
-    return max(rows, key=_weight, default=_OPEN)
+@functools.cache
+def table() -> dict[str, Ending]:
+    """All rows, by outcome or by the state of a run that did not succeed."""
+    rows = yaml.load(FILE.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
+    return TypeAdapter(dict[str, Ending]).validate_python(rows)
+
+
+def of(result: Result) -> Ending:
+    """The row of one server's result."""
+    return table()[ending(result)]
+
+
+def answers(overrides: Mapping[str, Answer]) -> dict[str, Answer]:
+    """What becomes of the incident, row by row: `overrides`, else the table."""
+    return {name: row.incident for name, row in table().items()} | dict(overrides)
+
+
+def answer(results: Sequence[Result], rows: Mapping[str, Answer]) -> Answer:
+    """What counts for all servers of a run: the highest level it is escalated to; else it stays open if any server's
+    row says so; else it is closed."""
+    return max((rows[ending(result)] for result in results), key=_weight, default=Answer())
 
 
 def _weight(row: Answer) -> int:

@@ -1,10 +1,11 @@
 """The result document, `reconnect/result/v1`: what a run found, did and leaves to do on one server.
 
-Shape and words are those of docs/documents.md. The JSON Schema made from these models is docs/result.schema.json.
+docs/reference/documents.md and docs/reference/schemas/result.json are made from these models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -17,19 +18,26 @@ Mode = Literal["diagnose", "check", "apply"]
 Outcome = Literal[
     "healthy",
     "not_an_issue",
+    "unverified",
     "temporary_network_problem",
     "fixed_client_configuration",
     "fixed_account",
     "fixed_service",
     "fixed_network",
+    "undone",
     "fault_found",
     "escalate_second_level",
     "escalate_third_level",
 ]
+#: The root cause of a failure that the catalogue has no name for.
+UNKNOWN_CAUSE = "unknown_cause"
+
 Status = Literal["pass", "warn", "fail", "unknown"]
 Policy = Literal["auto", "approve", "human"]
 Decision = Literal["run", "planned", "approval", "human"]
 RemedyState = Literal["done", "not_needed", "refused", "failed", "rolled_back"]
+#: States of a remedy that changed nothing.
+UNTOUCHED: frozenset[str] = frozenset({"refused", "not_needed"})
 
 Time = Annotated[
     AwareDatetime,
@@ -102,6 +110,15 @@ class Symptom(Document):
     times: int = 1
 
 
+class Interruption(Document):
+    """What a remedy may interrupt, or did: how many calls and registrations, and for how many seconds. A number that is
+    not known, or that the remedy does not touch, is missing."""
+
+    calls: int | None = None
+    registrations: int | None = None
+    seconds: float | None = None
+
+
 class PlannedRemedy(Document):
     """A remedy the verdict asks for, and whether this run may carry it out."""
 
@@ -114,8 +131,26 @@ class PlannedRemedy(Document):
     decision: Decision
     reason: str | None = None
     arguments: dict[str, Any] = {}
+    #: Whether it does no harm when it is done twice, and whether it can be rolled back.
+    repeatable: bool = False
+    reversible: bool = False
     #: What it would change, a line each: gone (`-`), come (`+`) or left as it is; secrets masked.
     changes: list[str] = []
+    #: What it may interrupt; missing: nothing.
+    interrupts: Interruption | None = None
+
+
+def approved_by_yes(steps: Iterable[PlannedRemedy]) -> list[str]:
+    """The remedies that a yes to a plan approves beside its other steps: each reaches one account, and cannot be
+    undone."""
+    return sorted({step.remedy for step in steps if step.decision == "planned" and step.policy == "approve"})
+
+
+class Message(Document):
+    """A text for the user of the phone, by its id in the catalogue (reconnect/locale)."""
+
+    id: str
+    arguments: dict[str, str] = {}
 
 
 class Verdict(Document):
@@ -126,7 +161,7 @@ class Verdict(Document):
     symptoms: list[Symptom] = []
     plan: list[PlannedRemedy] = []
     next_step: str | None = None
-    user_message: str | None = None
+    user_message: Message | str | None = None
     escalate_to: str | None = None
 
 
@@ -145,8 +180,12 @@ class AppliedRemedy(Document):
     cause: str | None = None
     state: RemedyState
     reason: str | None = None
+    #: What it changed, as its plan showed it: a line each, secrets masked.
+    changes: list[str] = []
     before: Any = None
     after: Any = None
+    #: What it did interrupt.
+    interrupted: Interruption | None = None
     rolled_back: bool = False
     escalate: bool = False
     started_at: Time | None = None
@@ -163,7 +202,8 @@ class Step(Document):
 
 
 class Result(Document):
-    """What one run found, did and leaves to do on one server."""
+    """What one run found, did and leaves to do on one server. `server_id` says which server it is, however it is
+    called; it is missing where the run took no lease on it."""
 
     document_schema: Literal["reconnect/result/v1"] = Field(default=SCHEMA, alias="schema")
     run_id: str
@@ -171,6 +211,7 @@ class Result(Document):
     playbook: str
     mode: Mode
     server: str
+    server_id: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
     account: str | None = None
     incident: str | None = None
     started_at: Time
@@ -185,8 +226,10 @@ class Result(Document):
 
 
 def ending(result: Result) -> str:
-    """The outcome where the run succeeded, else the state it ended in."""
-    return result.verdict.outcome if result.state == "succeeded" and result.verdict else result.state
+    """The outcome where the run succeeded, else the state it ended in; without a verdict no run succeeded."""
+    if result.state != "succeeded":
+        return result.state
+    return result.verdict.outcome if result.verdict else "failed"
 
 
 def to_json(result: Result) -> dict[str, Any]:

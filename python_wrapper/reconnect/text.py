@@ -1,4 +1,4 @@
-"""Text from servers, tickets and logs, made safe for a terminal and for a report.
+"""Text from servers, incidents and logs, made safe for a terminal and for a report.
 
 Account names, error texts and log lines are hostile input: an escape sequence in one of them would otherwise move the
 reader's cursor, recolour a verdict, or reverse the order of what is read.
@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import re
 
-# C0 and C1 controls, line and paragraph separators, and the marks that reorder or hide what follows them (Unicode
-# TR 36, "bidirectional text spoofing").
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+#: Characters that steer a terminal, reorder what is read, or are not seen at all: C0 and C1 controls, line and
+#: paragraph separators, bidirectional marks, fillers, tags, variation selectors, half surrogate pairs (Unicode UAX 44,
+#: Default_Ignorable_Code_Point; TR 36, "bidirectional text spoofing"). The collection's `_text` has the same.
+HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def one_line(text: object, limit: int = 400) -> str:
     """`text` as one printable line of at most `limit` characters; what is not printable is shown as an escape."""
-    line = _UNSAFE.sub(lambda match: " " if match[0] in "\r\n\t" else _escape(match[0]), str(text))
+    line = HIDDEN.sub(lambda match: " " if match[0] in "\r\n\t" else _escape(match[0]), str(text))
     line = re.sub(" +", " ", line).strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def printable(text: str) -> str:
     """`text` with its line breaks and tabs kept and everything else that is not printable shown as an escape."""
-    return _UNSAFE.sub(lambda match: match[0] if match[0] in "\n\t" else _escape(match[0]), text)
+    return HIDDEN.sub(lambda match: match[0] if match[0] in "\n\t" else _escape(match[0]), text)
 
 
 def _escape(character: str) -> str:
     code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

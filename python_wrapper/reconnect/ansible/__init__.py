@@ -1,0 +1,1 @@
+"""How a playbook is run, and what is read of an inventory."""

@@ -1,0 +1,34 @@
+"""Finds out how a server is set up, by the playbook inspect-server.yml; nothing is kept of it but the file."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+
+from reconnect.ansible.playbook import Play, PlayRunner, Watch
+from reconnect.ansible.project import Project
+from reconnect.errors import ReconnectError
+from reconnect.text import one_line
+
+#: A server answers within seconds, and Ansible starts within some.
+SECONDS = 120.0
+
+
+def inspect(server: str, source: Path, project: Project, stop_seconds: float) -> str:
+    """The text of the file of variables. Raises ReconnectError when the server cannot be asked."""
+    said: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="reconnect-inspect-") as folder:
+        file = Path(folder, "host_vars.yml")
+        play = Play(
+            playbook=project.playbook("inspect-server.yml"),
+            inventory=source,
+            hosts=[server],
+            variables={"reconnect_inspect_file": str(file)},
+        )
+        runner = PlayRunner(project, Path(folder).name, stop_seconds)
+        ended = runner.run(play, SECONDS, threading.Event(), Watch(output=said.append))
+        if file.exists():
+            return file.read_text(encoding="utf-8")
+    reason = one_line(" ".join([*ended.errors, *said[-3:]]), 400) or f"the playbook {ended.ended.replace('_', ' ')}"
+    raise ReconnectError(f"Cannot find out how {server} is set up: {reason}")

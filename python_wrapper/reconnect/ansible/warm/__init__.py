@@ -1,0 +1,1 @@
+"""The warm process: it has loaded what a playbook needs, and forks a process for each run."""

@@ -1,0 +1,147 @@
+"""`python -I -S launcher.py SCRIPT FOLDER WORD…`: runs a script of Python's in a process that the warm process forks.
+
+It stands for that process: signals, terminal, and how it ended. Without a warm process, or in any doubt, it becomes the
+script itself. Nothing but the standard library is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+import socket
+import sys
+import termios
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from reconnect.ansible.warm import protocol
+
+#: How long the warm process may take to answer, in seconds.
+ANSWER_SECONDS = 5.0
+_NOT_PASSED_ON = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU}
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP, signal.SIGABRT}
+
+
+def main(script: str, folder: str, words: Sequence[str]) -> NoReturn:
+    """See the head of this module."""
+    with contextlib.suppress(protocol.Refused, OSError):
+        connection, terminal = _agreed(script, folder, words)
+        _stand_for(connection, terminal)
+    os.execv(script, [script, *words])
+
+
+def _agreed(script: str, folder: str, words: Sequence[str]) -> tuple[socket.socket, int | None]:
+    """A process that waits for the word to begin, and the terminal that it gets. Raises Refused, and OSError."""
+    environment = dict(os.environ)
+    # That of the listing is the only one besides the standard ones.
+    if len(os.listdir("/proc/self/fd")) != 4 or not all(os.path.exists(f"/proc/self/fd/{n}") for n in range(3)):
+        raise protocol.Refused("there are more descriptors than the standard ones")
+    terminal = _terminal()
+    found = protocol.surroundings(environment, script)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(ANSWER_SECONDS)
+    with protocol.private_folder(folder) as path:
+        connection.connect(f"{path}/{protocol.name_of(found)}")
+    pid = protocol.peer(connection)
+    while pid > 1:
+        # Whoever started this run ends everything below it at the end.
+        if pid == os.getppid():
+            raise protocol.Refused("the warm process would end with this run")
+        pid = protocol.parent_of(pid)
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    limits = {number: resource.getrlimit(number) for number in _limits()}
+    protocol.send(
+        connection,
+        {
+            "surroundings": found,
+            "words": [script, *words],
+            "environment": environment,
+            "umask": umask,
+            "limits": sorted(limits.items()),
+            "ignored": [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN],
+            "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+            "terminal": terminal,
+        },
+        [0, 1, 2, here],
+    )
+    os.close(here)
+    if protocol.receive(connection) != {"ready": True}:
+        raise protocol.Refused("the warm process does not begin the run")
+    return connection, terminal
+
+
+def _limits() -> set[int]:
+    return {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+
+
+def _terminal() -> int | None:
+    """The standard descriptor of the controlling terminal, None without one. Raises Refused where it cannot be given
+    to another process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return None
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            os.tcgetpgrp(number)
+            if os.getsid(0) == os.getpid():
+                return number
+    raise protocol.Refused("the terminal belongs to others, too")
+
+
+def _stand_for(connection: socket.socket, terminal: int | None) -> NoReturn:
+    """Has the process begin, passes on every signal, and ends as it ends."""
+    signals, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    for number in signal.valid_signals() - _NOT_PASSED_ON - _FAULTS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    if terminal is not None:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)
+        signal.signal(signal.SIGHUP, before)
+    ended = _wait(connection, signals)
+    if died_of := ended.get("signal"):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if died_of != signal.SIGKILL:
+            signal.signal(died_of, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [died_of])
+        os.kill(os.getpid(), died_of)
+    os._exit(ended.get("code", 1))
+
+
+def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int]:
+    """How the process ended: its `code`, or the `signal` that ended it."""
+    import select
+
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(signals, select.POLLIN)
+    connection.settimeout(None)
+    try:
+        protocol.send(connection, {"begin": True})
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if signals.fileno() in ready:
+                for number in signals.recv(256):
+                    protocol.send(connection, {"signal": number})
+            if connection.fileno() in ready and (ended := protocol.receive(connection)) is not None:
+                return ended
+            if connection.fileno() in ready:
+                break
+    except (protocol.Refused, OSError):
+        pass
+    # Whoever kept the process was killed, and the process with it.
+    return {"signal": signal.SIGKILL}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -1,0 +1,467 @@
+"""`python resident.py SCRIPT FOLDER WORDS NAMES IDLE RUNS ROOM`: the warm process.
+
+It loads modules and listens. It never runs a play: each run is a process that it forks, and that executes the script as
+an interpreter would that had just started. What is loaded here knows nothing of a configuration or an inventory: of
+Ansible only those modules are loaded that can be without `ansible.constants`, which reads them. Each run reads its own.
+
+A run has two processes. The keeper is its parent, adopts its orphans, passes on signals, and ends everything below it
+when the run ends or its launcher is gone. Both carry the environment of the run, also for others that look at them
+(/proc/PID/environ), before anything begins: so `RunProcesses` finds them and all that they start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+_PACKAGE = str(Path(__file__).resolve().parents[3])
+sys.path[0] = _PACKAGE
+from reconnect.ansible.warm import protocol  # noqa: E402
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_TIOCSCTTY = 0x540E
+#: How a keeper ends that found the sources changed.
+_CHANGED = 3
+#: How long a launcher may take with its request and with the word to begin, in seconds.
+_REQUEST_SECONDS = 10.0
+#: What a run of Ansible loads, besides what it needs for its tasks.
+_LOADED = ("ansible.cli.playbook", "ansible.executor.process.worker", "ansible.plugins.strategy.linear")
+#: What reads the configuration when it is loaded.
+_CONFIGURED = "ansible.constants"
+
+
+class _Asked(os._Environ):  # type: ignore[type-arg]
+    """The environment, which notes what is read of it."""
+
+    names: ClassVar[set[str]] = set()
+
+    def __getitem__(self, key: str) -> str:
+        self.names.add(key)
+        return str(super().__getitem__(key))
+
+
+# --- what is loaded
+
+
+def _in_a_child(work: Callable[[], Any]) -> Any:
+    """What `work` gives back in a process of its own, which it may leave in any state; None where it fails."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException), open(writing, "w", encoding="utf-8") as file:
+            json.dump(work(), file)
+        os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as file:
+        content = file.read()
+    os.waitpid(pid, 0)
+    return json.loads(content or "null")
+
+
+def _rehearse() -> list[str]:
+    """The modules that a run loads, in their order."""
+    for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
+        del os.environ[name]
+    home = tempfile.mkdtemp(prefix="reconnect-warm-")
+    empty = Path(home, "ansible.cfg")
+    empty.touch()
+    os.environ.update(ANSIBLE_HOME=home, ANSIBLE_LOCAL_TEMP=home, ANSIBLE_CONFIG=str(empty))
+    try:
+        for name in _LOADED:
+            importlib.import_module(name)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    return [name for name in sys.modules if name != "__main__"]
+
+
+class _Stop:
+    """Ends every import that would read the configuration."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == _CONFIGURED:
+            raise KeyboardInterrupt
+
+
+def _loadable(names: Sequence[str]) -> list[str]:
+    """Those of the modules that can be loaded without the configuration."""
+    sys.meta_path.insert(0, _Stop)
+    return [name for name in names if _load(name)]
+
+
+def _load(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except BaseException:
+        return False
+    return True
+
+
+def _remember_code(folder: Path) -> None:
+    """Compiles the collection. Ansible compiles its sources in each run; the same source has the same code."""
+    finder = sys.modules.get("ansible.utils.collection_loader._collection_finder")
+    if finder is None:
+        return
+    known = {}
+    for file in sorted(folder.rglob("*.py")):
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            source = file.read_bytes()
+            known[str(file), source] = compile(source, str(file), "exec", 0, True)
+
+    def compiled(source: Any, filename: Any, mode: str, flags: int = 0, dont_inherit: bool = False) -> Any:
+        if mode == "exec" and not flags and dont_inherit:
+            content = source.encode() if isinstance(source, str) else source
+            if (code := known.get((filename, content))) is not None:
+                return code
+        return compile(source, filename, mode, flags, dont_inherit)
+
+    vars(finder)["compile"] = compiled
+
+
+def _sources(more: Iterable[Path]) -> dict[str, tuple[int, ...]]:
+    """What is loaded, and the folders that a run looks for modules in: when each changed last."""
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    found: dict[str, tuple[int, ...]] = {}
+    for file in {*filter(None, files), *sys.path, sys.executable, __file__, *map(str, more)}:
+        with contextlib.suppress(OSError):
+            now = os.stat(file)
+            found[file] = (now.st_mtime_ns, now.st_size, now.st_ino)
+    return found
+
+
+class Loaded:
+    """What this process has loaded, and what that depended on."""
+
+    def __init__(self, script: str, collection: Path) -> None:
+        self._collection = sorted([*collection.rglob("*.py"), collection])
+        os.environ.__class__ = _Asked
+        names = _in_a_child(_rehearse) or []
+        for name in _in_a_child(lambda: _loadable(names)) or []:
+            _load(name)
+        if _CONFIGURED in sys.modules:
+            raise protocol.Refused("the configuration was read")
+        _remember_code(collection)
+        os.environ.__class__ = os._Environ
+        self.variables = {name: os.environ.get(name) for name in _Asked.names}
+        self._sources = _sources(self._collection)
+        self.script = compile(Path(script).read_bytes(), script, "exec", 0, True)
+        self._script = script
+
+    def changed(self) -> bool:
+        """Whether something that was loaded is another now."""
+        return _sources(self._collection) != self._sources
+
+
+# --- what others see of a process
+
+
+def _write_area(first: int, words: Sequence[str]) -> None:
+    """Overwrites the words or the environment that the kernel shows of this process. `first`: the number of the field
+    in proc_pid_stat(5). Raises Refused where there is no room."""
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    begin, end = int(fields[first - 3]), int(fields[first - 2])
+    content = b"".join(os.fsencode(word) + b"\0" for word in words)
+    if len(content) >= end - begin:
+        raise protocol.Refused("there is no room for the environment")
+    ctypes.memmove(begin, content.ljust(end - begin, b"\0"), end - begin)
+
+
+def _show(words: Sequence[str], environment: dict[str, str]) -> None:
+    """Takes an environment as its own, and lets the kernel show it with `words`."""
+    # What libc still had there would be read as something else.
+    os.environ.clear()
+    os.environ.update(environment)
+    _write_area(50, [f"{name}={value}" for name, value in environment.items()])
+    _write_area(48, words)
+
+
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        raise protocol.Refused("the kernel refuses")
+
+
+# --- the warm process
+
+
+def _serve(loaded: Loaded, listener: socket.socket, path: str, idle: float, runs: int) -> socket.socket | None:
+    """Listens, and forks a keeper for each run: gives it its connection. None at the end: after `idle` seconds, `runs`
+    runs, or a change of what was loaded."""
+    keepers: dict[int, int] = {}
+    own = os.stat(path).st_ino
+    until, poll = time.monotonic() + idle, select.poll()
+    poll.register(listener, select.POLLIN)
+    while runs and (left := until - time.monotonic()) > 0:
+        for descriptor, _ in poll.poll(left * 1000):
+            if descriptor in keepers:
+                _, status = os.waitpid(keepers.pop(descriptor), 0)
+                poll.unregister(descriptor)
+                os.close(descriptor)
+                runs = 0 if os.waitstatus_to_exitcode(status) == _CHANGED else runs
+                continue
+            connection, _ = listener.accept()
+            pid = os.fork()
+            if not pid:
+                listener.close()
+                for other in keepers:
+                    os.close(other)
+                return connection
+            connection.close()
+            keeper = os.pidfd_open(pid)
+            keepers[keeper] = pid
+            poll.register(keeper, select.POLLIN)
+            runs, until = runs - 1, time.monotonic() + idle
+        try:
+            if os.stat(path).st_ino != own:
+                return None
+        except OSError:
+            return None
+    os.unlink(path)
+    return None
+
+
+# --- a run
+
+
+class Request:
+    """What a launcher asks for. Raises Refused."""
+
+    def __init__(self, message: dict[str, Any], descriptors: list[int], loaded: Loaded, here: dict[str, Any]) -> None:
+        if len(descriptors) != 4 or message.get("surroundings") != here:
+            raise protocol.Refused("the surroundings are others")
+        self.words: list[str] = message["words"]
+        self.environment: dict[str, str] = message["environment"]
+        self.terminal: int | None = message["terminal"]
+        self._message = message
+        self._descriptors = descriptors
+        if any(self.environment.get(name) != value for name, value in loaded.variables.items()):
+            raise protocol.Refused("what was loaded depends on the environment")
+        for number, (soft, hard) in message["limits"]:
+            # It could not be raised later.
+            if resource.getrlimit(number)[1] != hard:
+                raise protocol.Refused("the limits are others")
+            resource.setrlimit(number, (soft, hard))
+
+    def become(self) -> None:
+        """Makes this process what the launcher was when it started."""
+        os.setsid()
+        *standard, folder = self._descriptors
+        os.fchdir(folder)
+        moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 16) for descriptor in standard]
+        for number, descriptor in enumerate(moved):
+            os.dup2(descriptor, number)
+        os.closerange(3, 4096)
+        if self.terminal is not None:
+            fcntl.ioctl(self.terminal, _TIOCSCTTY, 0)
+        os.umask(self._message["umask"])
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            with contextlib.suppress(OSError):
+                signal.signal(number, signal.SIG_DFL)
+        for number in self._message["ignored"]:
+            signal.signal(number, signal.SIG_IGN)
+        if signal.SIGINT not in self._message["ignored"]:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._message["blocked"])
+        time.tzset()
+        tempfile.tempdir = None
+        _standard_streams()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What came with the request."""
+        return self._descriptors
+
+
+def _standard_streams() -> None:
+    """Standard streams as an interpreter makes them."""
+    errors = "surrogateescape" if sys.flags.utf8_mode or _plain_locale() else "strict"
+    streams: dict[str, Any] = {
+        "stdin": _stream(0, "r", errors),
+        "stdout": _stream(1, "w", errors),
+        "stderr": _stream(2, "w", "backslashreplace"),
+    }
+    streams["stderr"].reconfigure(line_buffering=True)
+    for name, stream in streams.items():
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _stream(descriptor: int, mode: str, errors: str) -> Any:
+    return open(descriptor, mode, encoding="utf-8", errors=errors, closefd=False)
+
+
+def _plain_locale() -> bool:
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "C") in ("C", "POSIX", "C.UTF-8")
+
+
+def _keep(connection: socket.socket, loaded: Loaded, here: dict[str, Any]) -> Request | None:
+    """The keeper of a run. It gives the request back in the process of the run alone, and ends otherwise."""
+    descriptors: list[int] = []
+    connection.settimeout(_REQUEST_SECONDS)
+    try:
+        protocol.peer(connection)
+        if (message := protocol.receive(connection, descriptors)) is None:
+            os._exit(0)
+        request = Request(message, descriptors, loaded, here)
+        if loaded.changed():
+            os._exit(_CHANGED)
+        os.setsid()
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _show([sys.executable, *request.words], request.environment)
+        protocol.send(connection, {"ready": True})
+        # From here on everybody sees whose process this is; before, nothing was begun.
+        if protocol.receive(connection) != {"begin": True}:
+            os._exit(0)
+        keeper = os.getpid()
+        pid = os.fork()
+        if pid:
+            _look_after(pid, connection, request)
+        connection.close()
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != keeper:
+            os._exit(1)
+        request.become()
+        return request
+    except (protocol.Refused, OSError, KeyError, TypeError, ValueError):
+        os._exit(1)
+
+
+def _look_after(pid: int, connection: socket.socket, request: Request) -> NoReturn:
+    """Passes signals on until the run ends or its launcher is gone; then nothing of it runs any more."""
+    for descriptor in request.descriptors:
+        os.close(descriptor)
+    connection.settimeout(None)
+    ended = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(connection, select.POLLIN)
+    status: int | None = None
+    try:
+        while status is None:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if ended in ready:
+                _, status = os.waitpid(pid, 0)
+            elif connection.fileno() in ready:
+                if (message := protocol.receive(connection)) is None:
+                    break
+                os.kill(pid, message["signal"])
+    except (protocol.Refused, OSError, KeyError, TypeError):
+        pass
+    _end_all()
+    if status is not None:
+        code = os.waitstatus_to_exitcode(status)
+        with contextlib.suppress(OSError):
+            protocol.send(connection, {"signal": -code} if code < 0 else {"code": code})
+    os._exit(0)
+
+
+def _end_all() -> None:
+    """Kills everything below this process; whoever loses its parent becomes its child, and is killed next."""
+    itself = os.getpid()
+    while True:
+        for name in os.listdir("/proc"):
+            if name.isdigit() and protocol.parent_of(int(name)) == itself:
+                with contextlib.suppress(OSError):
+                    os.kill(int(name), signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+# --- the start
+
+
+def _go_into_the_background() -> None:
+    """Becomes nobody's child, without a terminal and standard streams. Ends where somebody adopts it: that one might
+    end everything below it one day."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    while protocol.parent_of(os.getpid()) not in (0, 1):
+        with open(f"/proc/{os.getppid()}/comm", encoding="utf-8", errors="replace") as file:
+            if file.read().strip() == "systemd":
+                break
+        # The process between may not have ended yet.
+        time.sleep(0.01)
+        if time.monotonic() > _STARTED + 1:
+            os._exit(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    os.closerange(3, 4096)
+    os.chdir("/")
+
+
+def main(words: list[str]) -> Loaded | None:
+    """Gives back in the process of a run alone; see the head of this module."""
+    script, folder, collection, idle, runs, _ = words
+    _go_into_the_background()
+    here = protocol.surroundings(os.environ, script)
+    name = protocol.name_of(here)
+    # For the socket and its lock.
+    os.umask(0o177)
+    with protocol.private_folder(folder) as path:
+        lock = os.open(f"{path}/{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os._exit(0)
+        sys.path[0] = os.path.dirname(script)
+        loaded = Loaded(script, Path(collection))
+        # Nothing of the one that started it stays to be read.
+        _show([sys.executable, __file__, script, folder], {})
+        if len(os.listdir("/proc/self/task")) != 1:
+            raise protocol.Refused("a thread runs")
+        gc.collect()
+        gc.freeze()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}/{name}.new")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(f"{path}/{name}.new")
+            listener.listen(64)
+            # Who sees it can connect.
+            os.rename(f"{path}/{name}.new", f"{path}/{name}")
+            connection = _serve(loaded, listener, f"{path}/{name}", float(idle), int(runs))
+        if connection is None:
+            # The folder may be gone.
+            with contextlib.suppress(OSError):
+                os.unlink(f"{path}/{name}.lock")
+            os._exit(0)
+    os.close(lock)
+    request = _keep(connection, loaded, here)
+    assert request is not None
+    sys.argv = list(request.words)
+    sys.orig_argv = [sys.executable, *request.words]
+    for module in [module for module in sys.modules if module.partition(".")[0] == "reconnect"]:
+        del sys.modules[module]
+    return loaded
+
+
+_STARTED = time.monotonic()
+
+if __name__ == "__main__" and (_run := main(sys.argv[1:])) is not None:
+    _main = types.ModuleType("__main__")
+    _main.__file__ = sys.argv[0]
+    _this, sys.modules["__main__"] = sys.modules["__main__"], _main
+    exec(_run.script, _main.__dict__)

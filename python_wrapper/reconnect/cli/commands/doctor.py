@@ -1,0 +1,163 @@
+"""The command that lists what is missing on this control node, or in its inventory."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import typer
+from rich.text import Text
+
+from reconnect import settings
+from reconnect.ansible import inventory, project, remembered
+from reconnect.cli import terminal
+from reconnect.cli.options import InventorySource, Json
+from reconnect.errors import InputError, StoreError
+from reconnect.exit_codes import ExitCode
+from reconnect.text import one_line
+
+#: How long the servers may take to answer, in seconds.
+LOGIN_SECONDS = 60.0
+#: How to see more. Only Ansible knows the address, the port and the user that the inventory gives a server.
+_PING = "ansible -i {source} {server} -m ansible.builtin.ping -vvv"
+#: What Ansible says of a server, by its last words on the connection; the first that fits.
+LOGINS = (
+    ("Host key verification failed", "its host key is unknown or has changed", "ssh {server}"),
+    ("Permission denied", "it refuses the key or the user", _PING),
+    ("password is required", "sudo wants a password there", "ssh {server} sudo -n true"),
+    ("Could not resolve hostname", "its name has no address", "getent hosts {server}"),
+    ("", "it cannot be reached", _PING),
+)
+_ANSWER = re.compile(r"^(\S+) \| (UNREACHABLE!|FAILED!)(.*)")
+_VAULT = b"$ANSIBLE_VAULT;"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is missing, in a sentence, and the command that shows more or helps."""
+
+    sentence: str
+    command: str
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(doctor)
+
+
+def doctor(inventory_source: InventorySource = None, as_json: Json = False) -> None:
+    """List what is missing on this control node or in its inventory, each with a command that helps.
+
+    It changes nothing.
+    """
+    loaded = settings.load()
+    here = project.find(loaded)
+    missing = [*programs(), *store(loaded), *notifications(loaded)]
+    try:
+        source = inventory.source_of(inventory_source, loaded, here)
+        known = inventory.load(source, here)
+    except InputError as error:
+        missing.append(Missing(str(error), "reconnect diagnose-server --help"))
+    else:
+        missing += [*vault(source, here), *vantage_points(known), *logins(known, loaded.servers_group, here)]
+    if as_json:
+        terminal.stdout().json([asdict(one) for one in missing])
+    else:
+        for one in missing:
+            terminal.stdout().print(Text(f"{one.sentence}\n    {one.command}"), soft_wrap=True)
+        if not missing:
+            terminal.stdout().write("Nothing is missing.")
+    raise typer.Exit(ExitCode.NOT_FIXED if missing else ExitCode.OK)
+
+
+def programs() -> Iterator[Missing]:
+    """Programs of the system."""
+    if shutil.which("ssh") is None:
+        yield Missing("The program ssh is missing.", "apt install openssh-client")
+
+
+def store(loaded: settings.Settings) -> Iterator[Missing]:
+    """The database of the runs."""
+    from reconnect.runs.database import engine_of
+
+    try:
+        engine_of(loaded)
+    except StoreError as error:
+        yield Missing(str(error), "reconnect runs")
+
+
+def notifications(loaded: settings.Settings) -> Iterator[Missing]:
+    """Settings of notifications that keep the service from sending any."""
+    own = loaded.service.notifications
+    if own.mail is None and own.chat is None:
+        return
+    from reconnect.service.outgoing.channels import channels  # an HTTP client that only who has a chat pays for
+
+    try:
+        channels(loaded)
+    except InputError as error:
+        file = settings.settings_file()
+        yield Missing(str(error), f"less {shlex.quote(str(file))}" if file else "env | grep RECONNECT_SERVICE")
+
+
+def vault(source: Path, here: project.Project) -> Iterator[Missing]:
+    """Values that are encrypted, and no password for them."""
+    variables = ("ANSIBLE_VAULT_PASSWORD_FILE", "ANSIBLE_VAULT_IDENTITY_LIST")
+    options = ("vault_password_file", "vault_identity_list")
+    if any(map(os.environ.get, variables)) or any(here.option("defaults", name) for name in options):
+        return
+    encrypted = next((file for file, _ in remembered.files(source) if _is_encrypted(file)), None)
+    if encrypted is not None:
+        yield Missing(
+            f"{encrypted} has encrypted values, and no vault password is set.",
+            "export ANSIBLE_VAULT_PASSWORD_FILE=FILE",
+        )
+
+
+def _is_encrypted(file: Path) -> bool:
+    try:
+        return _VAULT in file.read_bytes()
+    except OSError:
+        return False
+
+
+def vantage_points(known: inventory.Inventory) -> Iterator[Missing]:
+    """Hosts that see a server from outside."""
+    if not known.groups.get("vantage_points"):
+        yield Missing(
+            f"{known.source} has no vantage point: the path is tested from this machine only.",
+            f"ansible-inventory -i {shlex.quote(str(known.source))} --graph vantage_points",
+        )
+
+
+def logins(known: inventory.Inventory, servers_group: str, here: project.Project) -> Iterator[Missing]:
+    """Servers and vantage points that Ansible cannot log in to."""
+    hosts = known.groups.get(servers_group, known.hosts) | known.groups.get("vantage_points", frozenset())
+    environment = {name: value for name, value in os.environ.items() if not settings.is_secret(name)}
+    asked = [",".join(sorted(hosts)), "--inventory", str(known.source)]
+    asked += ["--module-name", "ansible.builtin.ping", "--one-line"]
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-P", "-m", "ansible", "adhoc", *asked],
+            env={**environment, "ANSIBLE_CONFIG": str(here.ansible_cfg), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LOGIN_SECONDS,
+        ).stdout
+    except subprocess.TimeoutExpired:
+        yield Missing(f"The servers did not answer within {LOGIN_SECONDS:g} s.", shlex.join(["ansible", *asked]))
+        return
+    for line in answer.splitlines():
+        if (found := _ANSWER.match(line)) and found[1] in hosts:
+            said, command = next((said, command) for words, said, command in LOGINS if words in found[3])
+            names = {"server": shlex.quote(found[1]), "source": shlex.quote(str(known.source))}
+            yield Missing(f"Cannot log in to {one_line(found[1], 80)}: {said}.", command.format(**names))

@@ -1,0 +1,1 @@
+"""The command against a service: `RECONNECT_URL` says which."""

@@ -1,0 +1,1 @@
+"""Who carries out a run, and who waits for it."""

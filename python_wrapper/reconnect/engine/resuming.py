@@ -1,0 +1,168 @@
+"""What was begun and is not ended: showing it, and resuming it."""
+
+from __future__ import annotations
+
+import threading
+
+from reconnect import machine
+from reconnect.ansible.project import Project
+from reconnect.engine.perform import Performer
+from reconnect.engine.progress import Progress
+from reconnect.engine.slots import Slot, Slots
+from reconnect.errors import StoreError
+from reconnect.reports import comment
+from reconnect.result import now, rfc3339
+from reconnect.runs import unsent
+from reconnect.runs.record import Pending
+from reconnect.runs.store import Run, Runs
+from reconnect.settings import Settings
+from reconnect.text import one_line
+
+
+def waiting(settings: Settings) -> list[Run]:
+    """The runs of this machine that nobody carries out at the moment, and those of any machine whose report is pending;
+    the oldest first."""
+    _take_over_unsent(settings)
+    abandoned = set(Slots(settings).abandoned())
+    return [
+        run
+        for _, run in Runs(settings).waiting()
+        if run.record.delivery == "pending" or (run.run_id in abandoned and run.record.finished_at is None)
+    ]
+
+
+def told(run: Run) -> str:
+    """A line about a run that is not ended: what is pending, why, and until when."""
+    record, incident = run.record, one_line(run.record.request.incident or "no incident", 120)
+    if record.finished_at is None:
+        return f"{run.run_id}  {incident}  the run was interrupted; 'reconnect resume' starts it again"
+    pending, what = record.pending, "question" if record.question else "report"
+    if pending is None:
+        return f"{run.run_id}  {incident}  the {what} has not been tried yet"
+    times = f"tried {pending.attempts} time{'' if pending.attempts == 1 else 's'} since {rfc3339(pending.since)}"
+    if pending.given_up:
+        return f"{run.run_id}  {incident}  GIVEN UP, {what} {times}: {one_line(pending.error_message)}"
+    again = f", again at {rfc3339(pending.next_at)}" if pending.next_at else ""
+    return f"{run.run_id}  {incident}  {what} pending, {times}{again}: {one_line(pending.error_message)}"
+
+
+def resume(
+    project: Project, settings: Settings, progress: Progress, cancelled: threading.Event | None = None
+) -> list[Run]:
+    """Resumes everything of this machine that nobody does at the moment, worker by worker; gives back what is still
+    waiting here. What is under way when `cancelled` is set ends, and the rest goes on."""
+    cancelled = cancelled or threading.Event()
+    _take_over_unsent(settings)
+    for slot in Slots(settings).left():
+        try:
+            _resume(slot, slot.work(), project, settings, progress, cancelled)
+        finally:
+            slot.release()
+            cancelled.clear()
+    here = {run.run_id for worker, run in Runs(settings).waiting() if machine.is_here(settings.state, worker)}
+    return [run for run in waiting(settings) if run.run_id in here]
+
+
+def _take_over_unsent(settings: Settings) -> None:
+    """Gives the store what it refused when the tracker did not answer either."""
+    runs = Runs(settings)
+    for file, one in unsent.kept(settings):
+        run = runs.get(one.record.run_id)
+        if run is None:
+            slot = Slots(settings).empty()
+            try:
+                runs.copy(one.record, one.results, slot.name)
+            finally:
+                slot.release()
+        elif run.record.finished_at is None:
+            run.record = one.record
+            run.finish(one.results, comment.markdown(one.record, one.results))
+        file.unlink(missing_ok=True)
+
+
+def adopt(run_id: str, project: Project, settings: Settings, progress: Progress, cancelled: threading.Event) -> None:
+    """Carries out and reports a run that no worker has yet, unless another process was faster."""
+    slot = Slots(settings).empty()
+    try:
+        if Runs(settings).adopt(run_id, slot.name):
+            _work(slot, [run_id], Performer(project, settings, progress, cancelled), settings, cancelled)
+    finally:
+        slot.release()
+
+
+def resume_due(project: Project, settings: Settings, progress: Progress, but: str) -> None:
+    """Retries the reports that other commands left and that are due; `but` is this one's own run. A run that was
+    interrupted is left to `resume`."""
+    runs = Runs(settings)
+    for slot in Slots(settings).left():
+        try:
+            left = runs.readable(slot.work())
+            pending = [run.run_id for run in left if run.run_id != but and due(run)]
+            if pending and all(run.record.finished_at for run in left):
+                progress.note("Retrying reports that are pending …")
+                _resume(slot, pending, project, settings, progress, threading.Event())
+        finally:
+            slot.release()
+
+
+def due(run: Run) -> bool:
+    if run.record.delivery != "pending":
+        return False
+    pending = run.record.pending
+    return pending is None or not (pending.given_up or (pending.next_at and pending.next_at > now()))
+
+
+def _resume(
+    slot: Slot,
+    run_ids: list[str],
+    project: Project,
+    settings: Settings,
+    progress: Progress,
+    cancelled: threading.Event,
+) -> None:
+    _work(slot, run_ids, Performer(project, settings, progress, cancelled, resumes=True), settings, cancelled)
+
+
+def _work(slot: Slot, run_ids: list[str], performer: Performer, settings: Settings, cancelled: threading.Event) -> None:
+    from reconnect.engine import durable, unkept
+
+    runs = Runs(settings)
+    with durable.Engine(settings, slot, performer) as engine:
+        for run_id in run_ids:
+            for run in runs.readable([run_id]):
+                try:
+                    _resume_run(engine, run, cancelled)
+                except StoreError as error:
+                    if performed := performer.performed.get(run_id):
+                        unkept.finish(run, performed, error, settings)
+                    raise
+
+
+def _resume_run(engine: object, run: Run, cancelled: threading.Event) -> None:
+    from reconnect.engine import durable
+    from reconnect.runs.database import refusals
+
+    assert isinstance(engine, durable.Engine)
+    if run.record.finished_at is None and engine.unknown(run.run_id):
+        engine.begin(run)
+    engine.carry_out(run, cancelled)
+    run.record = run.read()
+    if run.record.delivery != "pending":
+        return
+    before = run.record.pending.attempts if run.record.pending else 0
+    if run.record.pending and run.record.pending.given_up:
+        run.record.pending = Pending(since=now(), rounds=run.record.pending.rounds + 1)
+        before = 0
+        run.save()
+    if engine.report_unknown(run):
+        engine.begin_report(run)
+    else:
+        engine.urge(run)
+
+    def tried() -> bool:
+        run.record = run.read()
+        return run.record.delivery != "pending" or (run.record.pending or Pending(since=now())).attempts > before
+
+    durable.wait_until(lambda: tried() or refusals.first is not None, durable.ATTEMPT_SECONDS)
+    if refusals.first is not None:
+        raise StoreError(refusals.first)

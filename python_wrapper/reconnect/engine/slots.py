@@ -1,0 +1,93 @@
+"""The workers of this machine, from which runs are carried out.
+
+A process that carries out runs holds the slot of one worker, by a lock that ends with the process however it ends. The
+store knows the worker of every run. So a slot that is free, with runs that are not done, was left by a process that was
+killed, or that ended with a report pending; whoever takes the slot takes the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconnect import machine
+from reconnect.engine.locks import Locks, file_of
+from reconnect.runs.store import Run, Runs
+from reconnect.settings import Settings
+
+
+class Slot:
+    """A worker that this process is until it ends or `release` is called."""
+
+    def __init__(self, name: str, number: int, locks: Locks, runs: Runs) -> None:
+        self.name = name
+        self.number = number
+        self._locks = locks
+        self._runs = runs
+
+    def work(self) -> list[str]:
+        """The runs that are still to be done here."""
+        return self._runs.worked_at(self.name)
+
+    def release(self) -> None:
+        """Gives the slot back."""
+        self._locks.release()
+
+
+class Slots:
+    """All slots of this machine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._runs = Runs(settings)
+
+    def empty(self) -> Slot:
+        """The first free slot without work. Raises ReconnectError."""
+        number = 1
+        while True:
+            if (slot := self._take(number)) is not None:
+                if not slot.work():
+                    return slot
+                slot.release()
+            number += 1
+
+    def left(self) -> Iterator[Slot]:
+        """Every free slot with work, taken while the caller looks at it; release it."""
+        for number in self._numbers():
+            if (slot := self._take(number)) is not None:
+                if slot.work():
+                    yield slot
+                else:
+                    slot.release()
+
+    def abandoned(self) -> list[str]:
+        """The runs in free slots: what nobody does at the moment."""
+        found = []
+        for slot in self.left():
+            found += slot.work()
+            slot.release()
+        return found
+
+    def files_before(self, run: Run) -> list[Path]:
+        """The locks of the workers on this machine whose runs `run` may have to wait for."""
+        state, own = self._settings.state, set(run.record.request.servers)
+        return [
+            file_of(state, "worker", worker.rpartition(".")[2])
+            for worker, other in self._runs.waiting()
+            if worker is not None
+            and other.run_id <= run.run_id
+            and other.record.finished_at is None
+            and own.intersection(other.record.request.servers)
+            and machine.is_here(state, worker)
+        ]
+
+    def _numbers(self) -> list[int]:
+        state = self._settings.state
+        own = (worker for worker in self._runs.workers() if machine.is_here(state, worker))
+        return sorted(int(worker.rpartition(".")[2]) for worker in own)
+
+    def _take(self, number: int) -> Slot | None:
+        locks = Locks(self._settings)
+        if not locks.take("worker", str(number)):
+            return None
+        return Slot(machine.worker(self._settings.state, number), number, locks, self._runs)

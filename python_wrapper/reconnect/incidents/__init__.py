@@ -1,0 +1,1 @@
+"""The incident: what it says, what it is asked, and what it is told of its run."""

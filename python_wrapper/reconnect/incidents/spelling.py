@@ -1,0 +1,305 @@
+"""What people write for a server, an account, yes or no, and the client's settings; read where it is unambiguous.
+
+Everything is hostile: what is read is a name of the inventory, the characters of an account, or plain data.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+#: How much of a field is looked at, in characters.
+_LIMIT = 100_000
+#: A value as a client reports it.
+Scalar = str | int | float | bool | None
+_SCHEME = re.compile(r"(?:sips?|tel|https?|tls|tcp|udp)(?::(?://)?|[ :])\s*(?=\S)", re.IGNORECASE)
+_URI = re.compile(r"[^<]{0,200}<\s*([^<>]{1,300})>[^<>]{0,100}")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9A-Fa-f:]{2,45}\]?")
+_PORT = re.compile(r":(\d{1,5})\Z")
+#: What stands for an account in a sentence: as an address, or after the word for it. A number alone may be anything.
+_IN_A_SENTENCE = re.compile(
+    r"(?:(?<!\w)(?:sips?:)?(?P<user>\+?[0-9OoIl]{2,40})@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"
+    r"|\b(?:account|user(?: ?name)?|extension|ext|interno|utente|nebenstelle|benutzer|durchwahl|poste|utilisateur"
+    r"|usuario|extensi[oó]n)\b\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?P<name>\+?[0-9OoIl]{2,40}))(?![\w-])",
+    re.IGNORECASE,
+)
+#: A word that can be a server's name where nobody said that it is one: no ordinary word has a digit or a dot within.
+_HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w\.\w))[A-Za-z0-9][A-Za-z0-9._-]{1,252}")
+#: Words that stand before an account's name.
+_NOUNS = re.compile(
+    r"(?:my|il mio|mio|meine?|mon|mi)?\s{0,3}(?:account|user(?: ?name)?|extension|ext|number|interno|utente|numero|"
+    r"nebenstelle|benutzer|durchwahl|poste|utilisateur|usuario|extensi[oó]n)\b"
+    r"\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}",
+    re.IGNORECASE,
+)
+#: Letters that are read, or scanned, for digits.
+_DIGITS = str.maketrans("OoIl", "0011")
+_LOOKS_NUMERIC = re.compile(r"[0-9OoIl]{3,40}")
+
+_YES = (
+    "yes|yeah|yep|y|true|on|enabled|1|ok|okay|s[iìí]|vero|certo|attiv[oa]|attivat[oa]|abilitat[oa]|acces[oa]"
+    "|ja|wahr|an|ein|aktiviert|oui|vrai|activ[eé]|verdadero|activado"
+)
+_NO = (
+    "no|nope|n|false|off|disabled|0|falso|disattivat[oa]|disabilitat[oa]|spent[oa]|nein|falsch|aus|deaktiviert"
+    "|non|niente|d[eé]sactiv[eé]|desactivado"
+)
+_ANSWER = re.compile(rf"[\W_]{{0,5}}(?:(?P<yes>{_YES})|(?P<no>{_NO}))\b(?P<rest>.{{0,400}})", re.IGNORECASE | re.DOTALL)
+#: After a yes or no these words may take it back.
+_BUT = re.compile(
+    r"\?|\b(?:but|ma|per[oòó]|aber|mais|pero|only|solo|nur|seulement|sometimes|maybe|perhaps|forse|a volte|manchmal"
+    r"|vielleicht|parfois|quiz[aá]s|a veces)\b",
+    re.IGNORECASE,
+)
+_NOT = re.compile(
+    r"\b(?:no|non|not|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca|nothing|nichts|rien|nada|niente|nessun\w?)\b",
+    re.IGNORECASE,
+)
+_WORKS = re.compile(
+    r"\b(?:works?|working|va|vanno|funzion\w{1,4}|geht|gehen|marche\w?|funcion\w{1,3}|online)\b", re.IGNORECASE
+)
+
+#: The names of the settings that are compared, and what users and clients call them.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    canonical: tuple(re.split(r",\s+", names))
+    for canonical, names in {
+        "address": """address, server, host, hostname, host name, server address, server name, sip server, registrar,
+            proxy, sip proxy, outbound proxy, pbx, indirizzo, indirizzo server, indirizzo del server, server sip,
+            nome server, nome del server, centralino""",
+        "domain": "domain, sip domain, realm, dominio, dominio sip",
+        "port": "port, sip port, server port, porta, porta sip, porta server, porta del server",
+        "transport": """transport, protocol, sip transport, transport protocol, connection type, trasporto, protocollo,
+            protocollo di trasporto, tipo di trasporto, tipo di connessione""",
+        "username": """username, user, user name, user id, userid, account, account name, extension, sip user,
+            sip username, login, auth name, auth user, auth username, authorization name, authentication name,
+            phone number, utente, nome utente, utente sip, interno, nome account, id utente""",
+        "tls_version": "tls version, tls, ssl version, minimum tls version, versione tls, versione ssl",
+        "keep_alive": "keep alive, keepalive, nat keep alive, nat keepalive, mantieni attivo, mantenimento connessione",
+        "clock": "clock, time, device time, phone time, date and time, ora, orologio, data e ora, ora del telefono",
+    }.items()
+}
+#: Settings of one word.
+_ONE_WORD = ("address", "domain", "port", "transport", "username")
+_CANONICAL = {name: canonical for canonical, names in SETTINGS.items() for name in names}
+_TRANSPORT = re.compile(r"\b(udp|tcp|tls)\b")
+_SECURE = re.compile(r"\b(?:sips|ssl)\b")
+_TLS = re.compile(r"\b(?:tls|ssl)[ v]{0,3}\d(?!\d)", re.IGNORECASE)
+_TLS_VERSION = re.compile(r"(?:(?:tls|ssl)[ _]?v?)? ?\d(?:[._]\d)?(?!\d)", re.IGNORECASE)
+#: What stands between two settings, and words between them that belong to neither.
+_BETWEEN = re.compile(r"[\n;,|]|&(?=[A-Za-z_]{2,30}=)")
+_JOINS = re.compile(r"\s+(?:and|e|ed|und|et|y|on|at|sul|sulla|auf|bei|sur|en|with|con|mit|avec)\Z", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Address:
+    """What stands in an address of SIP: each part is "" where it is not given."""
+
+    user: str = ""
+    host: str = ""
+    port: str = ""
+    transport: str = ""
+
+
+def address(text: str) -> Address:
+    """The parts of ``sip:USER@HOST:PORT;transport=…``, ``USER@HOST`` or ``HOST:PORT``; a name alone is the host."""
+    inner = _URI.fullmatch(text.strip())
+    rest = (inner[1] if inner else text).strip().strip("\"'“”")
+    scheme = _SCHEME.match(rest)
+    rest = rest[scheme.end() :] if scheme else rest
+    parameters = ""
+    if inner or scheme or "@" in rest:
+        # Only an address has anything behind the host.
+        rest, _, parameters = rest.partition(";")
+        rest = re.split(r"[/?]", rest, maxsplit=1)[0]
+    user, at, host = rest.strip().rpartition("@")
+    port = _PORT.search(host) if host.count(":") == 1 or host.startswith("[") else None
+    host = (host[: port.start()] if port else host).strip("[]").rstrip(".")
+    transport = re.search(r"transport=(udp|tcp|tls)\b", parameters, re.IGNORECASE)
+    return Address(
+        user=user.partition(":")[0].strip() if at else "",
+        host=host,
+        port=port[1] if port else "",
+        transport=transport[1].lower() if transport else "",
+    )
+
+
+def servers(text: str, known: Collection[str]) -> list[str]:
+    """The servers among the `known` that a text may name: exactly, in other letters, by a full or by a short name."""
+    host = address(text).host
+    if not _HOST.fullmatch(host):
+        return []
+    if host in known:
+        return [host]
+    lower = host.lower()
+    if same := sorted(name for name in known if name.lower() == lower):
+        return same
+    # Of two full names that differ one is no spelling of the other.
+    return sorted(
+        name
+        for name in known
+        if name.lower().partition(".")[0] == lower.partition(".")[0] and ("." not in name or "." not in host)
+    )
+
+
+def account(text: str) -> str:
+    """The account that a text names, without what people write around it. It may not be a valid one."""
+    rest = text.strip()[:400]
+    rest = rest[noun.end() :] if (noun := _NOUNS.match(rest)) and noun.end() < len(rest) else rest
+    found = address(rest)
+    name = (found.user or found.host).strip(" .,;\"'“”()")
+    if re.fullmatch(r"\+?[0-9][0-9 ()./-]{5,40}", name) and name[0] == "+":
+        name = "+" + re.sub(r"\D", "", name)
+    if _LOOKS_NUMERIC.fullmatch(name) and not name.isdigit() and sum(map(str.isdigit, name)) * 2 >= len(name):
+        name = name.translate(_DIGITS)
+    return name
+
+
+def servers_in(sentence: str, known: Collection[str]) -> set[str]:
+    """The servers among the `known` that a sentence may name, by a name that is no ordinary word."""
+    return {name for word in _HOST_WORD.findall(sentence[:400]) for name in servers(word, known)}
+
+
+def accounts_in(sentence: str) -> set[str]:
+    """The accounts that a sentence names: ``1005@pbx1``, ``account 1005``."""
+    found = {account(one["user"] or one["name"]) for one in _IN_A_SENTENCE.finditer(sentence[:400])}
+    return {name for name in found if name.lstrip("+").isdigit()}
+
+
+def yes_or_no(text: str) -> bool | None:
+    """Whether a text says yes or no; None where it says neither, or takes it back."""
+    match = _ANSWER.fullmatch(text.strip()[:400])
+    if match is None:
+        return None
+    rest, yes = match["rest"], match["yes"] is not None
+    negated = _NOT.search(rest) is not None
+    if (
+        _BUT.search(rest)
+        or (yes and negated)
+        or (not yes and not negated and match["no"] != "non" and _WORKS.search(rest))
+    ):
+        return None
+    return yes
+
+
+def settings(text: str) -> tuple[dict[str, Scalar], list[str]]:
+    """The settings in a text by the names of `SETTINGS`, others by their own; and the parts that could not be read.
+
+    They stand in lines, or with commas, semicolons or bars between them, as ``name: value``, ``name = value``,
+    ``name - value``, or ``name value`` where the name is known. Brackets and quotes of JSON are no part of them.
+    """
+    found: dict[str, Scalar] = {}
+    unread: list[str] = []
+    for part in (part for line in _BETWEEN.split(text[:_LIMIT]) for part in _parts(line.strip(" \t\r•*-{}"))):
+        read = _setting(part)
+        own: dict[str, Scalar] = {}
+        if read is not None:
+            put(own, *read)
+        if read is None or any(name in _ONE_WORD and " " in str(value) for name, value in own.items()):
+            unread.append(part)
+        else:
+            put(found, *read)
+    return found, unread
+
+
+def _parts(line: str) -> list[str]:
+    """The settings in a line, which may stand there without a sign between them: ``server pbx1 port 5061``."""
+    words = line.split()[:100]
+    starts: list[int] = []
+    number = 0
+    while number < len(words):
+        lengths = range(min(4, len(words) - number - 1), 0, -1)
+        known = (length for length in lengths if _is_known(words[number : number + length]))
+        length = next(known, 1 if starts and words[number][-1] in ":=" else 0)
+        if length:
+            starts.append(number)
+        # The word after a name is its value, whatever it is.
+        number += length + 1
+    if len(starts) < 2:
+        return [line] if line else []
+    return [_JOINS.sub("", " ".join(words[begin:end])) for begin, end in itertools.pairwise([*starts, len(words)])]
+
+
+def _is_known(words: Sequence[str]) -> bool:
+    return _plain(" ".join(words).rstrip(":=")) in _CANONICAL
+
+
+def put(found: dict[str, Scalar], name: str, value: Scalar) -> None:
+    """Add a setting by its name in `SETTINGS`, and what else its value says; an unknown one as it is.
+
+    What a setting says itself goes before what another one implies.
+    """
+    if not isinstance(value, str):
+        found[setting(name)] = value
+        return
+    (own, given), *implied = _canonical(name, value)
+    found[own] = given
+    for key, said in implied:
+        found.setdefault(key, said)
+
+
+def _setting(part: str) -> tuple[str, str] | None:
+    """Name and value in one part of a text; None where there is no setting in it."""
+    match = re.fullmatch(r"\"?([^\W\d_][\w. '’/-]{0,60}?)\"?\s{0,5}(?:[:=]|->|→|\s[-–—]\s)\s{0,5}(\S.{0,399})", part)
+    if match is not None:
+        return match[1], match[2].strip(' "')
+    # Without a sign between them the longest name that is known counts.
+    words = part.split()
+    for length in range(min(4, len(words) - 1), 0, -1):
+        name, value = " ".join(words[:length]), " ".join(words[length:])[:400]
+        # TLS alone is the transport, unless a version follows.
+        if _plain(name) in _CANONICAL and (name.lower() != "tls" or _TLS_VERSION.match(value)):
+            return name, value
+    return ("transport", part) if len(part) <= 20 and _TRANSPORT.search(part.lower()) else None
+
+
+def _canonical(name: str, value: str) -> Iterator[tuple[str, str]]:
+    """A setting by its name in `SETTINGS`, and what else its value says; an unknown one as it is."""
+    field = setting(name)
+    if field == "transport" and _TLS.search(value):
+        field = "tls_version"
+    parts = address(value) if field in ("address", "domain", "username") else Address()
+    if field in ("address", "domain") and _HOST.fullmatch(parts.host):
+        yield field, parts.host
+        yield from ((one, given) for one, given in (("port", parts.port), ("transport", parts.transport)) if given)
+    elif field == "username":
+        yield field, account(parts.user or value)
+        yield from [("domain", parts.host)] if parts.user else []
+    elif field == "tls_version" and yes_or_no(value) and not _TLS_VERSION.match(value):
+        yield "transport", "tls"
+    elif field == "transport":
+        yield field, _transport(value)
+    elif field == "port" and (number := re.search(r"\b(\d{1,5})\b", value)):
+        yield field, number[1]
+        if _TRANSPORT.search(value.lower()):
+            yield "transport", _transport(value)
+    else:
+        yield field, value
+
+
+def setting(name: str) -> str:
+    """A setting's name in `SETTINGS`; that of another one in lower case, with underscores."""
+    return _CANONICAL.get(_plain(name), re.sub(r"[ -]", "_", name.lower()))
+
+
+def is_sound(name: str, value: str) -> bool:
+    """Whether a value can be that of a setting that is compared."""
+    sound = {
+        "address": r"[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,10}|\[?[0-9A-Fa-f:]{3,45}\]?",
+        "port": r"\d{1,5}",
+        "transport": r"udp|tcp|tls",
+        "username": r"\+?\d{2,40}",
+        "tls_version": r"(?i:tls|ssl).{1,10}",
+        "keep_alive": r"[^\W\d]{1,15}",
+    }
+    return re.fullmatch(sound.get(name, sound["address"] if name == "domain" else "(?!)"), value) is not None
+
+
+def _transport(value: str) -> str:
+    kinds = set(_TRANSPORT.findall(value.lower())) | ({"tls"} if _SECURE.search(value.lower()) else set())
+    return kinds.pop() if len(kinds) == 1 else value
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.strip().lower())

@@ -1,0 +1,62 @@
+"""Which machine this is, and whose command, for others that use the same database."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pwd
+import secrets
+from pathlib import Path
+
+from reconnect.errors import StoreError
+from reconnect.text import one_line
+
+
+def make_private(folder: Path) -> None:
+    """Makes `folder`, and what is missing above it, for this user alone whatever the umask is. Raises OSError."""
+    for missing in [folder, *folder.parents][::-1]:
+        # Of a folder that is made with its parents only the last one gets the mode.
+        if not missing.is_dir():
+            missing.mkdir(mode=0o700, exist_ok=True)
+            missing.chmod(0o700)
+
+
+@functools.cache
+def machine(state: Path) -> str:
+    """The name of this machine, or rather of its state folder; it stays when the host is renamed. Raises
+    StoreError."""
+    file = state / "machine"
+    try:
+        if not file.is_file():
+            make_private(state)
+            own = state / f"machine.{secrets.token_hex(4)}"
+            descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as new:
+                new.write(f"{one_line(os.uname().nodename, 80)}-{secrets.token_hex(4)}")
+                new.flush()
+                os.fsync(new.fileno())
+            # The first process names it.
+            with contextlib.suppress(FileExistsError):
+                os.link(own, file)
+            own.unlink()
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"Cannot store runs in {state}: {error.strerror}.") from None
+
+
+def worker(state: Path, number: int) -> str:
+    """The name of the worker with this number, the same for whoever takes it, and on no other machine."""
+    return f"{machine(state)}.{number}"
+
+
+def is_here(state: Path, name: str | None) -> bool:
+    """Whether the worker of that name is one of this machine."""
+    return name is not None and name.rpartition(".")[0] == machine(state)
+
+
+def user() -> str | None:
+    """The name of the user whose command this is; None where it has none."""
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    return None

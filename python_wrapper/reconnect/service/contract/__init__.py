@@ -1,0 +1,1 @@
+"""What the API promises: its documents, and its description as OpenAPI."""

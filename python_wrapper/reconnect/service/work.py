@@ -1,0 +1,180 @@
+"""The worker of the service: a process for each run, as if a command had been called for it.
+
+So a run that fails takes nothing else with it, and one whose service is killed goes on. What nobody goes on with is
+resumed, as `reconnect resume` does.
+
+`python -m reconnect.service.work RUN` carries one run out; without a run it resumes what was left and sends what is
+due.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from reconnect import log, machine, settings
+from reconnect.ansible import project
+from reconnect.ansible.playbook import StepEnd
+from reconnect.ansible.project import Project
+from reconnect.engine import resuming
+from reconnect.engine.locks import file_of
+from reconnect.engine.perform import Performer
+from reconnect.engine.slots import Slots
+from reconnect.errors import ReconnectError
+from reconnect.runs.holders import holder_of
+from reconnect.runs.store import Run, Runs
+from reconnect.service.loop import Loop
+from reconnect.settings import Settings
+from reconnect.text import one_line
+
+_LOG = logging.getLogger("reconnect.service.work")
+#: Seconds between two looks for runs that wait, where nobody tells of one.
+_PAUSE = 1.0
+#: Seconds between two looks for what was left and for reports that are due.
+_RESUME_SECONDS = 10.0
+#: Seconds until a run is begun again whose process failed before it had taken the run.
+_AGAIN_SECONDS = 30.0
+
+
+class Worker(Loop):
+    """Begins the runs that wait, at most `service.workers` at once and one at a time on a server; `ended` is called
+    when one ended, and every few seconds, because some end elsewhere."""
+
+    def __init__(self, loaded: Settings, wake: threading.Event, ended: Callable[[], None]) -> None:
+        super().__init__(_LOG, "cannot begin runs", _PAUSE, wake=wake)
+        self._settings = loaded
+        self._ended = ended
+        self._runs = Runs(loaded)
+        self._processes: dict[str, tuple[subprocess.Popen[bytes], frozenset[str]]] = {}
+        self._not_before: dict[str, float] = {}
+        self._resuming: subprocess.Popen[bytes] | None = None
+        self._resume_at = time.monotonic()
+
+    def look(self) -> None:
+        """Begins what waits, and has what was left resumed."""
+        for run_id, (process, _) in list(self._processes.items()):
+            if (code := process.poll()) is not None:
+                del self._processes[run_id]
+                if code:
+                    self._not_before[run_id] = time.monotonic() + _AGAIN_SECONDS
+                if (ended := self._runs.get(run_id)) is not None:
+                    log.about(ended, _LOG, logging.INFO, "the process of the run ended", exit_code=code)
+                self._resume_at = time.monotonic()
+        self._not_before = {run_id: at for run_id, at in self._not_before.items() if at > time.monotonic()}
+        busy = {server for _, servers in self._processes.values() for server in servers}
+        for worker, run in self._runs.waiting():
+            if len(self._processes) >= self._settings.service.workers:
+                break
+            servers = frozenset(run.record.request.servers)
+            held_up = run.run_id in self._processes or run.run_id in self._not_before or servers & busy
+            if worker is None and not held_up:
+                self._processes[run.run_id] = (_process(run.run_id), servers)
+                log.about(run, _LOG, logging.INFO, "a process takes the run")
+            # A run waits for every older one on its servers.
+            busy |= servers if run.record.finished_at is None else set()
+        self._resume()
+
+    def _resume(self) -> None:
+        if time.monotonic() < self._resume_at:
+            return
+        self._resume_at = time.monotonic() + _RESUME_SECONDS
+        if self._resuming is None or self._resuming.poll() is not None:
+            abandoned = self._runs.readable(Slots(self._settings).abandoned())
+            if any(run.record.finished_at is None or resuming.due(run) for run in abandoned):
+                self._resuming = _process()
+        self._ended()
+
+
+def cancel(run: Run, here: Project, loaded: Settings) -> bool:
+    """Ends a run that waits, or has whoever carries it out end it; whether that is possible here."""
+    if run.record.finished_at is not None:
+        return False
+    if _withdraw(run, here, loaded):
+        return True
+    # Somebody has it, perhaps since a moment.
+    kept = run.kept()
+    if kept is None or kept.worker is None or not machine.is_here(loaded.state, kept.worker):
+        return False
+    holder = holder_of(file_of(loaded.state, "worker", kept.worker.rpartition(".")[2]))
+    # The service itself has a worker's lock only while it looks, or withdraws the run.
+    if holder is None or holder.pid == os.getpid():
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(holder.pid, signal.SIGTERM)
+        return True
+    return False
+
+
+def _withdraw(run: Run, here: Project, loaded: Settings) -> bool:
+    """Ends a run that no worker has, so that none begins it; whether it was one."""
+    kept = run.kept()
+    if kept is None or kept.worker is not None:
+        return False
+    said = {"run": run.run_id, "trace_id": kept.asker.trace_id}
+    performer, slot = Performer(here, loaded, _Log(said), threading.Event()), Slots(loaded).empty()
+    try:
+        if not Runs(loaded).adopt(run.run_id, slot.name):
+            return False
+        reported = performer.never_began(run, "cancelled", "The run was cancelled before it began.")
+    finally:
+        slot.release()
+    if reported:
+        _process()
+    return True
+
+
+def _process(*words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", "reconnect.service.work", *words]
+    # A signal for the service is none for its runs.
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+class _Log:
+    """The progress of a run, in the log; `said` is what each line says of it."""
+
+    def __init__(self, said: Mapping[str, object] | None = None) -> None:
+        self._said = said
+
+    def step(self, end: StepEnd) -> None:
+        """The store has every step."""
+
+    def note(self, sentence: str) -> None:
+        """A sentence about the run itself."""
+        _LOG.info(one_line(sentence), extra=self._said)
+
+    def output(self, line: str) -> None:
+        """Ansible's own words are not kept: they may hold what a server said."""
+
+
+def main(words: list[str]) -> None:
+    """See the head of this module."""
+    loaded = settings.load()
+    log.set_up(loaded)
+    cancelled = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: cancelled.set())
+    here = project.find(loaded)
+    try:
+        if words:
+            run = Runs(loaded).get(words[0])
+            resuming.adopt(words[0], here, loaded, _Log(run.traced() if run else None), cancelled)
+        else:
+            resuming.resume(here, loaded, _Log(), cancelled)
+    except ReconnectError as error:
+        _LOG.error(one_line(error, 1000))
+        sys.stderr.flush()
+        os._exit(1)
+    sys.stderr.flush()
+    # A report that waits for its next attempt has a thread that waits with it.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

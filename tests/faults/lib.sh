@@ -1,7 +1,7 @@
 # Helpers for the scripts of the faults; they run as root on the host that is broken.
 #
 # FAULT     the name of the fault
-# SERVER    the server that is to suffer: pbx22, pbx16 or pgsql
+# SERVER    the server that is to suffer: pbx22, pbx16, pgsql, plain or custom
 # ADDRESS   its IPv4 address; ADDRESS6 its IPv6 address
 
 kept="/opt/lab/kept/$FAULT-$SERVER"
@@ -17,6 +17,7 @@ has_postgresql() {
 }
 
 if has_pjsip; then accounts_table=ps_endpoints; else accounts_table=sippeers; fi
+if [ "$SERVER" = custom ]; then database_name=voice; else database_name=asterisk; fi
 if has_postgresql; then database_unit=postgresql@$(ls /etc/postgresql 2>/dev/null || true)-main; else database_unit=mariadb; fi
 
 # keep FILE…: remember files as they are, for give_back
@@ -52,7 +53,7 @@ pool_is_dead() {
     asterisk_cli 'odbc show all' | grep -q 'active connections: 0'
 }
 
-# reconnect_pool: connect Asterisk to its database anew unless it is connected
+# reconnect_pool: connect Asterisk to its database again unless it is connected
 reconnect_pool() {
     if ! asterisk_cli 'odbc show all' | grep -q 'active connections: [1-9]'; then
         asterisk_cli 'module reload res_odbc.so'
@@ -63,9 +64,9 @@ reconnect_pool() {
 # database STATEMENTS: what the database's administrator has to say; the rows of the answers alone
 database() {
     if has_postgresql; then
-        runuser -u postgres -- psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 asterisk <<< "$1"
+        runuser -u postgres -- psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 "$database_name" <<< "$1"
     else
-        mysql --skip-column-names asterisk <<< "$1"
+        mysql --skip-column-names "$database_name" <<< "$1"
     fi
 }
 
@@ -142,7 +143,7 @@ restore_account() {
     fi
 }
 
-# forget_peer NAME: chan_sip reads the account anew
+# forget_peer NAME: chan_sip reads the account again
 forget_peer() {
     has_pjsip || asterisk_cli "sip prune realtime peer $1"
 }
@@ -175,21 +176,22 @@ PYTHON
 
 # password_of NAME: the account's password as the server has it
 password_of() {
-    if [ "$SERVER" = pbx22 ]; then
-        mysql -N asterisk -e "SELECT password FROM ps_auths WHERE id = '$1'"
+    if has_pjsip; then
+        database "SELECT password FROM ps_auths WHERE id = '$1'"
     else
-        mysql -N asterisk -e "SELECT secret FROM sippeers WHERE name = '$1'"
+        database "SELECT secret FROM sippeers WHERE name = '$1'"
     fi
 }
 
-# register_as NAME [SECONDS]: REGISTER as the account over TLS with the password on standard input, from the server itself,
-# answer its questions, and vanish after SECONDS without a word; prints the answer
+# register_as NAME [SECONDS [MORE]]: REGISTER as the account over TLS with the password on standard input, from the server
+# itself, with MORE at the end of its contact, answer its questions, and vanish after SECONDS without a word; prints the
+# answer
 register_as() {
-    # The program comes by another way than the password, which no argument may be.
+    # The program comes by another channel than the password, which no argument may be.
     python3 <(cat <<'PYTHON'
 import hashlib, re, socket, ssl, sys, time
 
-user, server, seconds = sys.argv[1:]
+user, server, seconds, more_of_contact = sys.argv[1:]
 password = sys.stdin.readline().strip()
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -231,7 +233,7 @@ with context.wrap_socket(socket.create_connection((server, 5061), 3)) as client:
             "To: <sip:%s@%s>" % (user, server),
             "Call-ID: as@%s" % own,
             "CSeq: %d REGISTER" % number,
-            "Contact: <sip:%s@%s;transport=tls>" % (user, own),
+            "Contact: <sip:%s@%s;transport=tls%s>" % (user, own, more_of_contact),
             "Expires: 600", "Max-Forwards: 70", *more)
         return answer(3)
 
@@ -244,10 +246,10 @@ with context.wrap_socket(socket.create_connection((server, 5061), 3)) as client:
     print(ask(2, "Authorization: " + said + (',qop=auth,nc=00000001,cnonce="as"' if qop else "")).splitlines()[0])
     answer(float(seconds))
 PYTHON
-) "$1" "$ADDRESS" "${2:-0}"
+) "$1" "$ADDRESS" "${2:-0}" "${3:-}"
 }
 
-# openssl_of_asterisk SETTING…: what OpenSSL in Asterisk may do, once it is started anew; without a setting as before
+# openssl_of_asterisk SETTING…: what OpenSSL in Asterisk may do, once it is started again; without a setting as before
 openssl_of_asterisk() {
     local drop_in=/run/systemd/system/asterisk.service.d/openssl.conf
     rm -f "$drop_in"

@@ -1,1 +1,1 @@
-"""Trials: a case of tests/faults is injected for real, diagnosed, mended where its policy says so, and healed."""
+"""Trials: a case of tests/faults is injected for real, diagnosed, fixed where its policy says so, and healed."""

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from reconnect.result import UNKNOWN_CAUSE
 
 FAULTS = Path(__file__).resolve().parents[1]
 sys.path.append(str(FAULTS.parent / "lab"))
 
 from labkit.hosts import HOSTS, USUAL  # noqa: E402
 
-SERVERS = tuple(host.name for host in HOSTS.values() if host.is_pbx)
-UNKNOWN_CAUSE = "unknown_cause"
+SERVERS = tuple(host.name for host in HOSTS.values() if host.is_pbx or host.is_stranger)
 #: Kind of case, and the folder of its files.
 KINDS = {"fault": ".", "control": "controls", "pair": "pairs", "unknown": "unknowns"}
 REPRESENTATIVE = FAULTS / "representative.txt"
@@ -56,9 +56,9 @@ class Case:
         return sorted(self.expects.get("root_causes", []))
 
     @property
-    def must_mend(self) -> bool:
-        """Whether ``--apply`` alone has to mend it."""
-        return bool(self.expects.get("mends"))
+    def must_fix(self) -> bool:
+        """Whether ``--apply`` alone must fix it."""
+        return bool(self.expects.get("fixed"))
 
 
 def cases() -> list[Case]:
@@ -114,7 +114,8 @@ def of_file(kind: str, file: Path) -> list[Case]:
 
 def read(file: Path) -> dict[str, Any]:
     """A file's content."""
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return content
 
 
 def representative() -> list[Case]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from . import table
 from .cases import KINDS, Case, cases, chosen, representative
 from .figures import document, figures
-from .schedule import run_all
+from .schedule import run_all, stopped_by_signals
 from .tools import ROOT, Interrupted
 from .trial import Outcome, run
 
@@ -44,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(description="Inject, diagnose, mend and heal the cases of tests/faults on the lab.")
+    top = argparse.ArgumentParser(description="Inject, diagnose, fix and heal the cases of tests/faults on the lab.")
     top.add_argument("only", nargs="*", metavar="WORD", help="only cases whose name contains it")
     top.add_argument("--kind", action="append", choices=list(KINDS), help="only cases of this kind; may be repeated")
     top.add_argument("--server", action="append", metavar="SERVER", help="only this server; may be repeated")
@@ -59,9 +57,7 @@ def carry_out(wanted: list[Case], record: bool) -> tuple[list[Outcome], float]:
     """Run the cases; Ctrl-C and SIGTERM let those that have begun end and be healed. One that was interrupted all the
     same has no outcome."""
     outcomes: list[Outcome] = []
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stopped_by_signals()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="reconnect-faults-") as folder:
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .cases import UNKNOWN_CAUSE, Case
+from reconnect.result import UNKNOWN_CAUSE
+
+from .cases import Case
 
 Document = Mapping[str, Any]
 
@@ -20,8 +22,8 @@ def symptoms(verdict: Document) -> list[str]:
     return sorted({one["cause"] for one in verdict["symptoms"] if one["cause"]})
 
 
-def judgement_misses(case: Case, verdict: Document, findings: list[Document]) -> list[str]:
-    """What is not as the case's file expects it, one sentence each; for a verdict before anything was mended."""
+def judgement_misses(case: Case, verdict: Document, findings: Sequence[Document]) -> list[str]:
+    """What is not as the case's file expects it, one sentence each; for a verdict before anything was fixed."""
     missed = []
     roots, allowed = named(verdict), set(case.expects.get("symptoms", []))
     failing = [one for one in findings if one["status"] == "fail"]
@@ -39,6 +41,8 @@ def judgement_misses(case: Case, verdict: Document, findings: list[Document]) ->
         missed += [f"false alarm {one['code']}: {one['summary']}" for one in failing]
         warned = {one["code"] for one in findings if one["status"] == "warn"}
         missed += [f"no warning {code}" for code in case.expects.get("warns", []) if code not in warned]
+        if not case.causes and verdict["outcome"] != "healthy":
+            missed.append(f"the outcome is {verdict['outcome']}, not healthy: {verdict['next_step']}")
     if case.kind == "unknown":
         missed += unknown_misses(verdict, failing)
     return missed
@@ -56,5 +60,5 @@ def unknown_misses(verdict: Document, failing: list[Document]) -> list[str]:
 
 
 def is_wrong(case: Case, roots: list[str]) -> bool:
-    """Whether a root cause was named that is none: worse than naming none."""
+    """Whether a wrong root cause was named: worse than naming none."""
     return bool(set(roots) - set(case.causes) - {UNKNOWN_CAUSE})

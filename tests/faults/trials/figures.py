@@ -31,8 +31,8 @@ def figures(outcomes: Iterable[Outcome]) -> list[Figure]:
     faults, controls, pairs, unknowns = (
         [one for one in every if one.kind == kind] for kind in ("fault", "control", "pair", "unknown")
     )
-    must = [one for one in faults if one.must_mend]
-    approved = [one for one in faults if not one.must_mend and one.mended is not None]
+    must = [one for one in faults if one.must_fix]
+    approved = [one for one in faults if not one.must_fix and one.fixed is not None]
     judged = [one for one in every if one.same_offline is not None]
     broken = [one for one in every if one.kind != "control"]
     return [
@@ -41,8 +41,8 @@ def figures(outcomes: Iterable[Outcome]) -> list[Figure]:
         none("false alarms on controls", sum(bool(one.misses) for one in controls), len(controls)),
         at_least("double faults", sum(not one.misses for one in pairs), len(pairs), 0.9),
         at_least("unknown cause said to be unknown", sum(not one.misses for one in unknowns), len(unknowns), 1),
-        at_least("mended, of those that must", sum(bool(one.mended) for one in must), len(must), 1),
-        at_least("mended after an approval", sum(bool(one.mended) for one in approved), len(approved), 1),
+        at_least("fixed, of those that must", sum(bool(one.fixed) for one in must), len(must), 1),
+        at_least("fixed after an approval", sum(bool(one.fixed) for one in approved), len(approved), 1),
         at_least("same verdict from saved evidence", sum(bool(one.same_offline) for one in judged), len(judged), 1),
     ]
 

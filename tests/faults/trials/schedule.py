@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
 
-from .cases import Case
 
-Run = Callable[[Case], None]
+class Placed(Protocol):
+    """A case of a server that needs hosts for itself, with `wide` all of them."""
+
+    @property
+    def server(self) -> str: ...
+    @property
+    def places(self) -> frozenset[str]: ...
+    @property
+    def wide(self) -> bool: ...
+
+
+Case = TypeVar("Case", bound=Placed)
+
+
+def stopped_by_signals() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM, which end nothing by themselves from now on."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def queues(cases: Iterable[Case]) -> tuple[list[list[Case]], list[Case]]:
@@ -46,14 +66,14 @@ class Turns:
                 self._changed.wait()
             return None
 
-    def give_back(self, case: Case) -> None:
+    def give_back(self, case: Placed) -> None:
         """The case has ended."""
         with self._changed:
             self._busy -= case.places
             self._changed.notify_all()
 
 
-def run_all(cases: Iterable[Case], run: Run, stop: threading.Event) -> None:
+def run_all(cases: Iterable[Case], run: Callable[[Case], None], stop: threading.Event) -> None:
     """Run every case once; after ``stop`` only those that have begun are brought to their end."""
     side_by_side, alone = queues(cases)
     turns = Turns(stop)

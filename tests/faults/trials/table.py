@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from .figures import confusion, figures
 from .trial import Outcome
 
-HEAD = ("cause", "platform", "expected", "named", "symptoms", "seconds", "mended")
+HEAD = ("cause", "platform", "expected", "named", "symptoms", "seconds", "fixed")
 
 
 def row(one: Outcome) -> tuple[str, ...]:
     name = one.case.removesuffix(f"-{one.server}")
-    mended = {True: "yes", False: "NO", None: "—"}[one.mended]
+    fixed = {True: "yes", False: "NO", None: "—"}[one.fixed]
     return (
         name,
         one.server,
@@ -20,7 +20,7 @@ def row(one: Outcome) -> tuple[str, ...]:
         ", ".join(one.named) or "nothing",
         ", ".join(one.symptoms) or "—",
         f"{one.seconds:.1f}",
-        mended,
+        fixed,
     )
 
 

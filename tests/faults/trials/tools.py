@@ -7,11 +7,15 @@ import fcntl
 import json
 import os
 import subprocess
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from labkit.hosts import HOSTS
 
 from . import warm
 
@@ -19,10 +23,12 @@ ROOT = Path(__file__).resolve().parents[3]
 LAB = ROOT / "tests" / "lab" / "lab"
 RECONNECT = ROOT / ".venv" / "bin" / "reconnect"
 INVENTORY = "inventories/lab"
+#: Of the hosts that are set up as others do: made of inventories/example and of what `reconnect inspect` found.
+STRANGERS_INVENTORY = "tests/lab/strangers"
 
 #: Where those who share a lab keep its hosts' locks, and the order in which they are taken: nobody waits in a circle.
 LOCKS = Path(os.environ.get("RECONNECT_LAB_LOCKS", ROOT / "tests" / "lab" / ".state"))
-LOCK_ORDER = ("pbx22", "pbx16", "pgsql", "edge", "phone", "tracker")
+LOCK_ORDER = ("pbx22", "pbx16", "pgsql", "plain", "custom", "edge", "phone", "tracker")
 
 
 class ToolError(AssertionError):
@@ -46,11 +52,12 @@ class Ended:
         """The result document of ``--json``."""
         if not self.stdout:
             raise ToolError(f"the command ended with {self.code} and no document: {self.stderr[-2000:]}")
-        return json.loads(self.stdout)
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
 
 
-def call(*command: str | Path, limit: float = 120, env: dict[str, str] | None = None) -> Ended:
-    """Run a command to its end, at most ``limit`` seconds."""
+def call(*command: str | Path, limit: float = 120, env: dict[str, str] | None = None, folder: Path = ROOT) -> Ended:
+    """Run a command in ``folder`` to its end, at most ``limit`` seconds."""
     try:
         done = subprocess.run(
             [str(word) for word in command],
@@ -58,7 +65,7 @@ def call(*command: str | Path, limit: float = 120, env: dict[str, str] | None = 
             capture_output=True,
             text=True,
             timeout=limit,
-            cwd=ROOT,
+            cwd=folder,
             env={**os.environ, **(env or {})},
             check=False,
             # What a terminal sends to the whole group is for the caller: what has begun is brought to its end.
@@ -83,25 +90,37 @@ class Lab:
         return self("exec", host, "--", *command)
 
 
+def ask_database(lab: Lab, server: str, statement: str) -> str:
+    """What the server's database answers its administrator: rows are lines, columns are separated by tabs."""
+    words: tuple[str, ...] = ("mysql", "--skip-column-names", "asterisk", "-e")
+    if HOSTS[server].engine == "postgresql":
+        words = ("runuser", "-u", "postgres", "--", "psql", "-XAtq", "-F", "\t", "asterisk", "-c")
+    return lab.run(server, *words, statement).strip()
+
+
 def password_of(server: str, account: str) -> str:
     """The password that the lab gave an account."""
     secrets = json.loads((ROOT / "tests" / "lab" / ".state" / "secrets.yml").read_text(encoding="utf-8"))
-    return secrets["servers"][server]["accounts"][account]
+    return str(secrets["servers"][server]["accounts"][account])
 
 
-def reconnect(state: Path, *words: str, json_output: bool = True, limit: float = 180) -> Ended:
-    """Call the command with a state directory of its own; ``--json`` unless told otherwise."""
-    return call(RECONNECT, *asked(words, json_output), limit=limit, env=surroundings(state))
+def reconnect(state: Path, *words: str, json_output: bool = True, limit: float = 330) -> Ended:
+    """Call the command with a state directory of its own; ``--json`` unless told otherwise.
 
-
-def reconnect_again(state: Path, *words: str, limit: float = 330) -> Ended:
-    """The same for somebody who calls it a hundred times: it is loaded once. It ends by itself within 300 s."""
-    output = state / "output"
+    It is called some hundred times, so it is loaded once. It ends by itself within 300 s.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    output = Path(tempfile.mkdtemp(prefix="output-", dir=state))
     try:
-        code = warm.call(asked(words), surroundings(state), output, limit)
+        code = warm.call(asked(words, json_output), surroundings(state), output, limit)
     except TimeoutError:
         raise ToolError(f"no end in {limit:.0f} s: reconnect {' '.join(words)}") from None
     return Ended(code, (output / "stdout").read_text(), (output / "stderr").read_text())
+
+
+def inventory_of(server: str) -> str:
+    """The inventory that a server of the lab is in."""
+    return STRANGERS_INVENTORY if HOSTS[server].is_stranger else INVENTORY
 
 
 def asked(words: Sequence[str], json_output: bool = True) -> list[str]:
@@ -111,8 +130,11 @@ def asked(words: Sequence[str], json_output: bool = True) -> list[str]:
 
 
 def surroundings(state: Path) -> dict[str, str]:
-    """What the command needs in its environment."""
-    return {"XDG_STATE_HOME": str(state), "NO_COLOR": "1"}
+    """What the command needs in its environment; Ansible is loaded once, too, unless who asks has decided that."""
+    needed = {"XDG_STATE_HOME": str(state), "NO_COLOR": "1"}
+    if "RECONNECT_WARM" not in os.environ:
+        needed |= {"RECONNECT_WARM": "1", "XDG_RUNTIME_DIR": str(ROOT / ".cache" / "run")}
+    return needed
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -121,6 +143,19 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Meanwhile ``work`` goes on in a thread, until it ends or the event that it gets is set."""
+    over = threading.Event()
+    thread = threading.Thread(target=work, args=(over,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

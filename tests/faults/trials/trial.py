@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import expect
+from . import expect, kept
 from .cases import KINDS, Case
 from .phone import follows_the_message
-from .tools import ROOT, Ended, Interrupted, Lab, ToolError, locked, reconnect_again
+from .tools import ROOT, Ended, Interrupted, Lab, ToolError, inventory_of, locked, reconnect
 
 sys.path.append(str(ROOT / "collections"))
 
@@ -33,15 +33,15 @@ class Outcome:
     name: str
     server: str
     expected: list[str]
-    must_mend: bool
+    must_fix: bool
     named: list[str] = field(default_factory=list)
     symptoms: list[str] = field(default_factory=list)
     right: bool = False
     wrong: bool = False
-    mended: bool | None = None
+    fixed: bool | None = None
     #: Whether judging the saved evidence again gave the same; None when there was none.
     same_offline: bool | None = None
-    #: Of the diagnosis, with its mend; the time to break and heal is in `total_seconds`.
+    #: Of the diagnosis, with its fix; the time to break and heal is in `total_seconds`.
     seconds: float = 0.0
     total_seconds: float = 0.0
     #: Where the time went: `wait` for the hosts, `break`, `diagnose`, `approve`, `heal`; `wait` is not in the total.
@@ -58,7 +58,7 @@ def run(case: Case, workspace: Path, record: bool = False) -> Outcome:
 
     Raises `Interrupted` when the command was ended from outside; the case is healed then, too.
     """
-    outcome = Outcome(case.id, case.kind, case.name, case.server, case.causes, case.must_mend)
+    outcome = Outcome(case.id, case.kind, case.name, case.server, case.causes, case.must_fix)
     asked = time.monotonic()
     with locked(case.places):
         began = time.monotonic()
@@ -84,7 +84,7 @@ def timed(outcome: Outcome, phase: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def broken(case: Case, outcome: Outcome) -> Iterator[None]:
-    """The state of the case is in effect; afterwards its hosts are healthy, booted anew when healing failed."""
+    """The state of the case is in effect; afterwards its hosts are healthy, booted again when healing failed."""
     lab = Lab()
     # Each case is the first of its hour: the journal of remedies is the guardrails' tests' matter, and what clients
     # tried before is another case's.
@@ -98,7 +98,7 @@ def broken(case: Case, outcome: Outcome) -> Iterator[None]:
     finally:
         with timed(outcome, "heal"):
             try:
-                # All at once: with one of two faults left the host would not get well, and be booted anew.
+                # All at once: with one of two faults left the host would not get well, and be booted again.
                 lab("heal", "--host", case.server)
             except ToolError as error:
                 lab("reset", *sorted(case.places))
@@ -106,11 +106,10 @@ def broken(case: Case, outcome: Outcome) -> Iterator[None]:
 
 
 def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None:
-    """Diagnose and compare, mend what `--apply` may, then what an approval may."""
+    """Diagnose and compare, fix what `--apply` may, then what an approval may."""
     workspace.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    user = follows_the_message(Lab(), case.account) if case.follows else contextlib.nullcontext()
-    with timed(outcome, "diagnose"), user:
+    with timed(outcome, "diagnose"), user_of(case):
         ended = diagnose(case, workspace)
         outcome.seconds = round(time.monotonic() - began, 1)
     result = ended.result
@@ -122,10 +121,10 @@ def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None
     outcome.named, outcome.symptoms = expect.named(verdict), expect.symptoms(verdict)
     outcome.right = outcome.named == sorted(case.causes)
     outcome.wrong = case.kind != "control" and expect.is_wrong(case, outcome.named)
-    evidence = next(workspace.rglob(f"evidence/{case.server}.json"), None)
+    evidence = kept.runs(workspace)[0].evidence(case.server)
     if evidence:
-        again = judge.judge(json.loads(evidence.read_text(encoding="utf-8")), apply=case.kind == "fault")
-        # After a mend the result's findings are the later ones; the case is about the first evidence.
+        again = judge.judge(evidence, apply=case.kind == "fault")
+        # After a fix the result's findings are the later ones; the case is about the first evidence.
         outcome.misses += expect.judgement_misses(case, again["verdict"], again["findings"])
         outcome.same_offline = (outcome.named, outcome.symptoms) == (
             expect.named(again["verdict"]),
@@ -140,22 +139,30 @@ def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None
     else:
         outcome.misses.append("no evidence was kept")
     if case.kind == "fault":
-        outcome.misses += mending_misses(case, ended, outcome)
-        if case.expects.get("mends_approved") and not outcome.misses:
-            with timed(outcome, "approve"):
+        outcome.misses += fixing_misses(case, ended, outcome)
+        if case.expects.get("fixed_approved") and not outcome.misses:
+            with timed(outcome, "approve"), user_of(case):
                 approved = diagnose(case, workspace / "approved", "--approve", case.expects["remedy"])
-            outcome.mended = fixed(approved) and done(approved.result) == [case.expects["remedy"]]
-            if not outcome.mended:
-                outcome.misses.append(f"{case.expects['remedy']} was approved and did not mend it")
+            outcome.fixed = fixed(approved) and done(approved.result) == [case.expects["remedy"]]
+            if not outcome.fixed:
+                outcome.misses.append(f"{case.expects['remedy']} was approved and did not fix it")
+        if case.expects.get("undone") and not outcome.misses:
+            with timed(outcome, "undo"):
+                outcome.misses += undoing_misses(case, workspace if case.must_fix else workspace / "approved")
     if outcome.misses:
         outcome.details = told(result)
 
 
+def user_of(case: Case) -> contextlib.AbstractContextManager[None]:
+    """The user of the case's phone, who follows the link of a message where the case says so."""
+    return follows_the_message(Lab(), case.account) if case.follows else contextlib.nullcontext()
+
+
 def diagnose(case: Case, workspace: Path, *more: str) -> Ended:
-    """Run the command on the case; nothing is mended but faults. Raises `Interrupted` when it was told to stop."""
+    """Run the command on the case; nothing is fixed but faults. Raises `Interrupted` when it was told to stop."""
     words = [case.command, case.server]
     if case.command == "fix-account-config":
-        words = [case.command, case.account, "--server", case.server, "--watch", "0", "--inventory", "inventories/lab"]
+        words = [case.command, case.account, "--server", case.server, "--watch", "0"]
     elif case.account:
         words += ["--account", case.account]
     if case.idle_test:
@@ -167,17 +174,17 @@ def diagnose(case: Case, workspace: Path, *more: str) -> Ended:
         words += ["--client-report", str(report)]
     if case.kind == "fault":
         words.append("--apply")
-    ended = reconnect_again(workspace, *words, *more)
+    ended = reconnect(workspace, *words, "--inventory", inventory_of(case.server), *more)
     if ended.result["state"] == "cancelled":
         raise Interrupted("the run was cancelled, so it says nothing of the case")
     return ended
 
 
-def mending_misses(case: Case, ended: Ended, outcome: Outcome) -> list[str]:
-    """Whether it was mended as it must be, or left alone as it must be."""
-    if case.must_mend:
-        outcome.mended = fixed(ended)
-        return [] if outcome.mended else [f"not mended: {ended.result['verdict']['outcome']}, exit code {ended.code}"]
+def fixing_misses(case: Case, ended: Ended, outcome: Outcome) -> list[str]:
+    """Whether it was fixed as it must be, or left alone as it must be."""
+    if case.must_fix:
+        outcome.fixed = fixed(ended)
+        return [] if outcome.fixed else [f"not fixed: {ended.result['verdict']['outcome']}, exit code {ended.code}"]
     missed = []
     # An approval that is missing is a guardrail's refusal; what is left to people is a fault that was found.
     code = case.expects.get("exit_code", 11 if case.expects["remedy"] else 10)
@@ -188,8 +195,17 @@ def mending_misses(case: Case, ended: Ended, outcome: Outcome) -> list[str]:
     return missed
 
 
+def undoing_misses(case: Case, workspace: Path) -> list[str]:
+    """Whether `reconnect undo` takes the remedy of the latest run back, and the fault is there again."""
+    undone = reconnect(workspace, "undo", "latest")
+    if undone.code or undone.result["verdict"]["outcome"] != "undone":
+        return [f"not undone, exit code {undone.code}: {undone.result['remedies']}"]
+    again = diagnose(case, workspace / "undone").result["verdict"]
+    return [] if expect.named(again) == sorted(case.causes) else ["it was undone, and the fault is not there again"]
+
+
 def fixed(ended: Ended) -> bool:
-    """Whether the command says that it mended."""
+    """Whether the command says that it fixed the fault."""
     return ended.code == 0 and ended.result["verdict"]["outcome"].startswith("fixed")
 
 
@@ -198,9 +214,9 @@ def done(result: dict[str, Any]) -> list[str]:
     return [one["remedy"] for one in result["remedies"] if one["state"] == "done"]
 
 
-def keep(case: Case, evidence: Path) -> None:
+def keep(case: Case, evidence: dict[str, Any]) -> None:
     """Keep the evidence of a case for the unit tests of the judge, bounded and redacted as the server gave it."""
-    text = json.dumps(json.loads(evidence.read_text(encoding="utf-8")), separators=(",", ":"), sort_keys=True)
+    text = json.dumps(evidence, separators=(",", ":"), sort_keys=True)
     # Where this checkout lies is nobody's business.
     text = text.replace(f"{ROOT}/", "")
     target = saved(case)

@@ -48,10 +48,10 @@ def address() -> str:
 def _begun() -> str:
     where = f"{tempfile.mkdtemp(prefix='reconnect-warm-')}/calls"
     command = [sys.executable, __file__, where]
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    server = subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **streams)
-    if server.stdout.readline() != READY:
-        raise RuntimeError("the command can't be loaded")
+    pipe = subprocess.PIPE
+    server = subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, stdin=pipe, stdout=pipe)
+    if server.stdout is None or server.stdout.readline() != READY:
+        raise RuntimeError("the command cannot be loaded")
     servers.append(server)
     return where
 
@@ -74,7 +74,7 @@ class Calls(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 
 def become(words: list[str], env: dict[str, str], output: Path) -> None:
     """Be ``reconnect WORDS`` and end with it."""
-    from reconnect import cli
+    from reconnect.cli import commands as cli
 
     os.setsid()
     os.environ.clear()
@@ -95,15 +95,14 @@ def become(words: list[str], env: dict[str, str], output: Path) -> None:
 
 def serve(where: str) -> None:
     """Take calls until whoever began this is gone."""
-    import reconnect.cli
-    import reconnect.durable  # noqa: F401
+    import reconnect.cli.commands
+    import reconnect.engine.durable  # noqa: F401
 
     with Calls(where, Call) as calls:
         sys.stdout.write(READY)
         sys.stdout.flush()
-        while sys.stdin not in (ready := select.select([sys.stdin, calls], [], [])[0]):
-            for one in ready:
-                one.handle_request()
+        while sys.stdin not in select.select([sys.stdin, calls], [], [])[0]:
+            calls.handle_request()
     Path(where).unlink()
     Path(where).parent.rmdir()
 

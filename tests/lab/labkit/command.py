@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from . import containers, faults, health, images, network, podman, state
@@ -15,7 +15,7 @@ from .hosts import HOSTS, PBXS, Host
 from .paths import LAB, STATE
 
 UP_SECONDS = 60
-# A host that a heal has not brought back by then is booted anew.
+# A host that a heal has not brought back by then is booted again.
 HEAL_SECONDS = 12
 
 
@@ -24,7 +24,8 @@ def main(arguments: list[str]) -> int:
     try:
         if not podman.is_root():
             enter(options, arguments)
-        return options.run(options)
+        code: int = options.run(options)
+        return code
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return error.code
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="lab", description="Real hosts to diagnose, and faults to break them with.")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(run=run)
         return added
@@ -64,13 +65,13 @@ def parser() -> argparse.ArgumentParser:
     command("down", down, "End every host and network.")
     command("status", status, "Show every host, what is wrong with it, and the faults in effect.")
     added = command("reset", reset, "Bring back the healthy state, whatever was broken.")
-    added.add_argument("hosts", nargs="*", metavar="HOST", help="boot these anew and leave the others alone")
+    added.add_argument("hosts", nargs="*", metavar="HOST", help="boot these again and leave the others alone")
     added = command("break", break_, "Inject a fault; returns when it is in effect.")
     added.add_argument("fault", metavar="FAULT", help="a file of tests/faults, without .yml")
     added.add_argument(
         "--host", metavar="H", default=PBXS[0].name, help="the server that suffers (default: %(default)s)"
     )
-    added = command("heal", heal, "Mend a fault, or all of them; returns when the hosts are healthy.")
+    added = command("heal", heal, "Heal a fault, or all of them; returns when the hosts are healthy.")
     added.add_argument("fault", metavar="FAULT", nargs="?")
     added.add_argument("--host", metavar="H", help="only on this server")
     added = command("exec", execute, "Run a command on a host.")
@@ -96,6 +97,7 @@ def up(options: argparse.Namespace) -> int:
     podman.check()
     with alone():
         state.create()
+        forget_killed()
         images.provide(hosts, say)
         network.create()
         known = containers.states()
@@ -128,11 +130,25 @@ def settle(hosts: list[Host], seconds: float) -> None:
 
 def down(options: argparse.Namespace) -> int:
     podman.check()
-    with alone(), ThreadPoolExecutor(len(HOSTS)) as pool:
-        list(pool.map(containers.remove, HOSTS.values()))
-        network.remove()
-    faults.forget_all()
+    with alone():
+        forget_killed()
+        remove()
     return 0
+
+
+def forget_killed() -> None:
+    """Remove what is left of a lab that was killed together with the network namespaces of its hosts."""
+    lost = podman.replace_lost_namespaces()
+    if lost:
+        remove()
+        podman.drop_namespaces(lost)
+
+
+def remove() -> None:
+    with ThreadPoolExecutor(len(HOSTS)) as pool:
+        list(pool.map(containers.remove, HOSTS.values()))
+    network.remove()
+    faults.forget_all()
 
 
 def status(options: argparse.Namespace) -> int:
@@ -173,9 +189,9 @@ def reset(options: argparse.Namespace) -> int:
 
 
 def renew() -> None:
-    """Boot anew what can have been broken."""
-    # Servers and edge boot anew whatever they say of themselves: a fault may be one that no check knows.
-    suspects = [host for host in HOSTS.values() if host.is_pbx or host.name == "edge"]
+    """Boot again what can have been broken."""
+    # Servers and edge boot again whatever they report: a fault may be one that no check knows.
+    suspects = [host for host in HOSTS.values() if host.is_pbx or host.is_stranger or host.name == "edge"]
     known = containers.states()
     others = [host for host in HOSTS.values() if host not in suspects]
     with ThreadPoolExecutor(len(HOSTS)) as pool:
@@ -208,15 +224,15 @@ def heal(options: argparse.Namespace) -> int:
         # While a fault lasts, honest clients look like attackers and get banned; that ends with it.
         podman.run_script(server, "fail2ban-client unban --all")
         touched += [server, fault.host(server)]
-    mend([HOSTS[name] for name in dict.fromkeys(touched)])
+    recover([HOSTS[name] for name in dict.fromkeys(touched)])
     return 0
 
 
-def mend(hosts: list[Host]) -> None:
-    """Wait until hosts are healthy; boot those anew that do not get there by themselves."""
+def recover(hosts: list[Host]) -> None:
+    """Wait until hosts are healthy; boot those again that do not get there by themselves."""
     sick = health.wait(hosts, HEAL_SECONDS)
     if sick:
-        say(f"booting {', '.join(sick)} anew: {'; '.join(problem for found in sick.values() for problem in found)}")
+        say(f"booting {', '.join(sick)} again: {'; '.join(problem for found in sick.values() for problem in found)}")
         with alone():
             boot([HOSTS[name] for name in sick])
         settle(hosts, UP_SECONDS)

@@ -1,6 +1,8 @@
 """Start and end the hosts' containers."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 from . import images, network, podman
 from .errors import LabError
@@ -26,13 +28,23 @@ def start(host: Host) -> None:
 
 
 def remove(host: Host) -> None:
-    podman.podman("rm", "--force", "--ignore", "--time=0", podman.container(host.name))
+    words = ("rm", "--force", "--ignore", "--time=0", podman.container(host.name))
+    try:
+        podman.podman(*words)
+    except LabError:
+        # It fails once when it finds that the container was killed behind its back.
+        podman.podman(*words)
 
 
 def states() -> dict[str, tuple[str, str]]:
-    """Each existing container's state and image tag, by host name."""
+    """Each existing container's state and image tag, by host name; `killed` is a state, too."""
     listed = json.loads(podman.podman("ps", "--all", "--filter=name=^reconnect-", "--format=json") or "[]")
-    return {entry["Names"][0].removeprefix("reconnect-"): (entry["State"], entry["Image"]) for entry in listed}
+    return {entry["Names"][0].removeprefix("reconnect-"): (state(entry), entry["Image"]) for entry in listed}
+
+
+def state(entry: dict[str, Any]) -> str:
+    killed = entry["State"] == "running" and not Path(f"/proc/{entry['Pid']}").exists()
+    return "killed" if killed else str(entry["State"])
 
 
 def running(host: Host, known: dict[str, tuple[str, str]]) -> bool:

@@ -1,4 +1,4 @@
-"""What the lab says when it can't do what was asked."""
+"""What the lab says when it cannot do something."""
 
 
 class LabError(Exception):

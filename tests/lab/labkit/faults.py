@@ -1,4 +1,4 @@
-"""Break hosts for real, as the files in tests/faults say, and mend them again.
+"""Break hosts for real, as the files in tests/faults say, and heal them.
 
 A fault is a file NAME.yml; tests/faults/README.md says what is in it. What concerns the lab are its scripts: `inject`,
 `settled`, `heal`, `where` they run and the `servers` that can have it. They run as root with the helpers and
@@ -130,7 +130,7 @@ def until_settled(fault: Fault, server: str) -> str:
 
 
 def heal(fault: Fault, server: str) -> str | None:
-    """Run the fault's own mend; the words of a failure, if any."""
+    """Run the fault's own heal; the words of a failure, if any."""
     forget(fault.name, server)
     try:
         code, words = run(fault, server, helped(fault, server, fault.heal))

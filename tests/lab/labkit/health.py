@@ -64,7 +64,8 @@ def ssh(host: Host) -> None:
     """A login with the lab's key, as Ansible makes it."""
     options = [f"UserKnownHostsFile={STATE / 'known_hosts'}", "BatchMode=yes", f"ConnectTimeout={ANSWER_SECONDS}"]
     words = [word for option in options for word in ("-o", option)]
-    podman.call(["ssh", "-F", "none", "-i", str(STATE / "id_ed25519"), *words, f"root@{host.address}", "true"], 10)
+    place = ["-p", str(host.ssh_port), f"{host.user}@{host.address}"]
+    podman.call(["ssh", "-F", "none", "-i", str(STATE / "id_ed25519"), *words, *place, "true"], 10)
 
 
 def trust() -> ssl.SSLContext:

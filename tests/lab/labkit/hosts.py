@@ -36,6 +36,11 @@ class Host:
     recipes: tuple[str, ...]
     places: dict[Network, int]
     resolvers: tuple[str, ...] = field(default=("198.18.20.1",))
+    #: The host whose Debian it is made of; its own set-up takes away what it should not have. Empty: its own.
+    debian_of: str = ""
+    #: Who logs in, and at which port.
+    user: str = "root"
+    ssh_port: int = 22
 
     @property
     def address(self) -> str:
@@ -46,6 +51,20 @@ class Host:
     @property
     def is_pbx(self) -> bool:
         return "pbx" in self.recipes
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether it is a PBX as others set theirs up; it has accounts and no place in the lab's inventory."""
+        return "stranger" in self.recipes
+
+    @property
+    def has_tls(self) -> bool:
+        return self.is_pbx or "custom" in self.recipes
+
+    @property
+    def channel_driver(self) -> str:
+        """Of a PBX: pjsip, or sip."""
+        return "pjsip" if self.is_stranger or "pjsip" in self.recipes else "sip"
 
     @property
     def engine(self) -> str:
@@ -64,10 +83,18 @@ HOSTS = {
         Host("pbx22", ("common", "pbx", "mariadb", "pjsip", "pbx22"), {SERVERS: 22}),
         Host("pbx16", ("common", "pbx", "mariadb", "pbx16"), {SERVERS: 16}),
         Host("pgsql", ("common", "pbx", "pjsip", "pgsql"), {SERVERS: 23}),
+        Host("plain", ("common", "stranger", "plain"), {SERVERS: 24}, debian_of="pbx22"),
+        Host(
+            *("custom", ("common", "stranger", "custom"), {SERVERS: 25}),
+            debian_of="pbx22",
+            user="ops",
+            ssh_port=2222,
+        ),
         Host("phone", ("common", "phone"), {CUSTOMER: 10}, ("198.18.10.1",)),
         Host("tracker", ("common", "tracker"), {SERVERS: 5}),
     )
 }
 PBXS = [host for host in HOSTS.values() if host.is_pbx]
+STRANGERS = [host for host in HOSTS.values() if host.is_stranger]
 # One server for each channel driver: who does not care about the engine of the database tries these.
 USUAL = ("pbx22", "pbx16")

@@ -9,27 +9,32 @@ import json
 import re
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import podman, state
 from .errors import LabError
-from .hosts import Host
+from .hosts import HOSTS, Host
 from .paths import CACHE, RECIPES
 
 BUILD_SECONDS = 900
 SETUP_SECONDS = 120
 # Raise when the way an image is made changes in a manner that its recipe does not show.
 BUILDER = "1"
+#: Who makes the base of a host; others that share it wait.
+BASES = {name: threading.Lock() for name in HOSTS}
 DPKG_OPTIONS = [f"path-exclude=/usr/share/{directory}/*" for directory in ("man", "locale", "info", "help")]
 
 
 def suite(host: Host) -> str:
-    return (RECIPES / host.name / "suite").read_text().strip()
+    return (RECIPES / (host.debian_of or host.name) / "suite").read_text().strip()
 
 
 def packages(host: Host) -> list[str]:
-    files = [RECIPES / recipe / "packages" for recipe in host.recipes]
+    of = HOSTS[host.debian_of or host.name]
+    files = [RECIPES / recipe / "packages" for recipe in of.recipes]
     return sorted({word for file in files if file.exists() for word in file.read_text().split()})
 
 
@@ -67,6 +72,10 @@ def placeholders(host: Host) -> dict[str, str]:
     if host.is_pbx:
         own = state.read_secrets()["servers"][host.name]
         found |= {name: own[name] for name in ("database_password", "ami_secret")}
+    if host.is_stranger:
+        own = state.read_secrets()["servers"][host.name]
+        found |= {f"password_{name}": secret for name, secret in state.accounts_of(host).items()}
+        found["database_password"] = own["database_password"]
     return found
 
 
@@ -93,7 +102,7 @@ def exists(name: str) -> bool:
     return bool(podman.podman("image", "ls", "--quiet", name).strip())
 
 
-def provide(hosts: list[Host], say=print) -> None:
+def provide(hosts: list[Host], say: Callable[[str], None] = print) -> None:
     """Make the images that are missing, two at a time."""
     if shutil.which("mmdebstrap") is None and any(not exists(base_tag(host)) for host in hosts):
         raise LabError("mmdebstrap is not installed: apt-get install $(cat tests/lab/packages.txt).", podman.CANNOT_RUN)
@@ -101,13 +110,14 @@ def provide(hosts: list[Host], say=print) -> None:
         list(pool.map(lambda host: provide_one(host, say), hosts))
 
 
-def provide_one(host: Host, say) -> None:
+def provide_one(host: Host, say: Callable[[str], None]) -> None:
     name = tag(host)
     if exists(name):
         return
-    if not exists(base_tag(host)):
-        say(f"{host.name}: installing Debian {suite(host)} with {len(packages(host))} packages (about a minute)")
-        build_base(host)
+    with BASES[host.debian_of or host.name]:
+        if not exists(base_tag(host)):
+            say(f"{host.name}: installing Debian {suite(host)} with {len(packages(host))} packages (about a minute)")
+            build_base(host)
     say(f"{host.name}: setting up")
     build(host, name)
     remove_older(host, name)
@@ -148,7 +158,7 @@ def build(host: Host, name: str) -> None:
 
 
 def remove_older(host: Host, name: str) -> None:
-    """Keep one image per host: the state makes a new one whenever it is created anew."""
+    """Keep one image per host: the state makes a new one whenever it is created again."""
     listed = podman.podman("image", "ls", "--format={{.Repository}}:{{.Tag}}", f"localhost/reconnect-lab/{host.name}")
     others = {other for other in listed.split() if other.startswith(f"localhost/reconnect-lab/{host.name}:")}
     for other in others - {name}:

@@ -62,9 +62,9 @@ def is_mounted(path: Path) -> bool:
 
 def call(command: list[str], timeout: float = 60, stdin: bytes | None = None) -> str:
     """Run a command and give its standard output; LabError with its words when it fails or takes too long."""
-    given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, **given)
+        # No input at all is an empty one, so that no command waits for a terminal.
+        done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, input=stdin or b"")
     except subprocess.TimeoutExpired:
         raise LabError(f"{command[0]} gave no answer in {timeout:.0f} s: {' '.join(command)}") from None
     if done.returncode:
@@ -85,6 +85,30 @@ def check() -> None:
         if error.code == CANNOT_RUN:
             raise
         raise LabError(f"podman can't run here: {str(error).splitlines()[-1]}", CANNOT_RUN) from None
+
+
+def replace_lost_namespaces() -> list[str]:
+    """Give each container whose network namespace is gone an empty one; the files of those namespaces.
+
+    When everything is killed at once, podman keeps a container as running, and each of its commands fails, even `ps`
+    and `rm`, because it enters the namespace first.
+    """
+    directory = Path("/run") if is_root() else Path(f"/run/user/{os.getuid()}")
+    script = """
+    for file in "$1"/netns/netns-*; do
+        if [ -e "$file" ] && [ "$(stat --file-system --format=%T "$file")" != nsfs ]; then
+            unshare --net="$file" true && echo "$file"
+        fi
+    done
+    """
+    return call([*prefix()[:-1], "sh", "-euc", script, "sh", str(directory)]).split()
+
+
+def drop_namespaces(files: list[str]) -> None:
+    """Remove those that no container took along."""
+    for file in filter(os.path.exists, files):
+        call([*prefix()[:-1], "umount", file])
+        os.unlink(file)
 
 
 def run_script(host: str, script: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ Everything lies in tests/lab/.state (git-ignored, readable by its owner only):
     tls/PBX/{server,https,expired,name_mismatch,untrusted}.crt {server,https,other}.key
     secrets.yml                             accounts and passwords per host (JSON, which is YAML too)
     tracker_token                           "Authorization: token …" for the tracker's REST 2.0
+    hook_secret                             what the tracker signs with when it calls HOOK
 """
 
 import datetime
@@ -17,15 +18,20 @@ import shutil
 import string
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from .hosts import HOSTS, PBXS, Host
+from .hosts import CONTROL_NODE, HOSTS, PBXS, SERVERS, STRANGERS, Host
 from .paths import STATE
 from .podman import call
 
 ACCOUNTS = [str(number) for number in (*range(1001, 1021), 601, 602)]
 HEALTH_ACCOUNTS = ("601", "602")
+SSH_PORT = 22
 SECRETS = STATE / "secrets.yml"
 TRACKER_TOKEN = STATE / "tracker_token"
+HOOK_SECRET = STATE / "hook_secret"
+#: Where the tracker looks for the service. Mostly nobody listens: it is told so at once, and goes on.
+HOOK = f"http://{SERVERS.address(CONTROL_NODE)}:8765/hooks/rt"
 
 OPENSSL_CA = """
 [ca]
@@ -63,6 +69,9 @@ def password() -> str:
 
 def create() -> None:
     """Make what is missing; what is complete is left alone, and a host that has joined the lab gets its own."""
+    STATE.mkdir(mode=0o700, exist_ok=True)
+    if not HOOK_SECRET.exists():
+        keep(HOOK_SECRET, password())
     complete = STATE / "complete"
     if not complete.exists():
         for path in ("hostkeys", "ca", "tls"):
@@ -72,7 +81,6 @@ def create() -> None:
         SECRETS.unlink(missing_ok=True)
     elif set(complete.read_text().split()) >= set(HOSTS):
         return
-    STATE.mkdir(mode=0o700, exist_ok=True)
     create_ssh()
     create_certificates()
     create_secrets()
@@ -101,7 +109,10 @@ def create_ssh() -> None:
             for network, number in host.places.items()
             for address in (network.address(number), network.address6(number))
         ]
-        known.append(f"{','.join([host.name, *addresses])} {kind} {key}\n")
+        names = [host.name, *addresses]
+        if host.ssh_port != SSH_PORT:
+            names = [f"[{name}]:{host.ssh_port}" for name in names]
+        known.append(f"{','.join(names)} {kind} {key}\n")
     (STATE / "known_hosts").write_text("".join(known))
 
 
@@ -154,7 +165,7 @@ def create_certificates() -> None:
     stranger = Authority(STATE / "ca" / "stranger", "A stranger's root")
     shutil.copy(root.certificate, STATE / "ca.crt")
     good = (-30, 365)
-    for host in PBXS:
+    for host in filter(lambda one: one.has_tls, HOSTS.values()):
         directory = STATE / "tls" / host.name
         if (directory / "other.key").exists():  # the last that is made
             continue
@@ -198,7 +209,7 @@ def create_secrets() -> None:
             "database_password": password(),
             "ami_secret": password(),
         }
-        for host in PBXS
+        for host in (*PBXS, *STRANGERS)
     }
     tracker = {"url": f"http://{HOSTS['tracker'].address}:8080", "root_password": password(), "user": "reconnect"}
     tracker["password"] = password()
@@ -213,7 +224,14 @@ def keep(path: Path, text: str) -> None:
 
 
 def read_secrets() -> dict[str, dict[str, dict[str, str]]]:
-    return json.loads(SECRETS.read_text())
+    kept: dict[str, dict[str, dict[str, str]]] = json.loads(SECRETS.read_text())
+    return kept
+
+
+def accounts_of(host: Host) -> dict[str, str]:
+    """The passwords of a server's accounts, by name."""
+    kept: dict[str, str] = json.loads(SECRETS.read_text())["servers"][host.name]["accounts"]
+    return kept
 
 
 def files_for(host: Host) -> dict[str, bytes]:
@@ -236,12 +254,18 @@ def files_for(host: Host) -> dict[str, bytes]:
         client = f"[client]\nuser = asterisk\npassword = {own['database_password']}\n"
         files["etc/provisioning/database.conf"] = client.encode()
         files["opt/lab/accounts.sql"] = accounts_sql(host, own).encode()
+    if host.is_stranger and host.has_tls:
+        for name, file in (("pbx.crt", "server.crt"), ("pbx.key", "server.key")):
+            files[f"etc/asterisk/tls/{name}"] = (STATE / "tls" / host.name / file).read_bytes()
     if host.name == "tracker":
         files["opt/lab/tracker.json"] = json.dumps(read_secrets()["tracker"]).encode()
+        hook = {"ReconnectURL": HOOK, "ReconnectSecret": HOOK_SECRET.read_text()}
+        lines = [f"Set(${name}, '{value}');\n" for name, value in hook.items()]
+        files["etc/request-tracker5/RT_SiteConfig.d/95-reconnect.pm"] = f"{''.join(lines)}1;\n".encode()
     return files
 
 
-def accounts_sql(host: Host, own: dict) -> str:
+def accounts_sql(host: Host, own: dict[str, Any]) -> str:
     """SQL that makes the accounts, and the database user that Asterisk works as."""
     make = pjsip_rows if "pjsip" in host.recipes else sip_rows
     rows = [row for account, secret in own["accounts"].items() for row in make(account, secret)]

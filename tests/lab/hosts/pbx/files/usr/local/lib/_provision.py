@@ -1,1 +1,1 @@
-../../../../../../../../collections/ansible_collections/privatewave/reconnect/plugins/module_utils/_provision.py
+../../../../../../../../collections/ansible_collections/privatewave/reconnect/plugins/module_utils/_account/activation.py

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-BIN = ROOT / ".venv" / "bin"
+from measure import BIN, ROOT, once, pairs
+
 LAB = ROOT / "tests" / "lab" / "lab"
 INVENTORY = "inventories/lab"
 
@@ -36,37 +32,6 @@ class Figure:
     ratio: float
 
 
-def once(command: list[str], expect: tuple[int, ...] = (0,)) -> float:
-    """Seconds that a command takes; it must end as expected."""
-    start = time.perf_counter()
-    ended = subprocess.run(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        check=False,
-    )
-    if ended.returncode not in expect:
-        raise SystemExit(
-            f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stdout[-800:]}{ended.stderr[-800:]}"
-        )
-    return time.perf_counter() - start
-
-
-def pairs(runs: int, first: Callable[[], float], second: Callable[[], float]) -> tuple[float, float, float]:
-    """Medians of both and of their ratio, after one round that is not counted."""
-    first(), second()
-    taken = [(first(), second()) for _ in range(runs)]
-    return (
-        statistics.median(one for one, _ in taken),
-        statistics.median(two for _, two in taken),
-        statistics.median(one / two for one, two in taken),
-    )
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -82,10 +47,15 @@ def main() -> None:
         diagnosis = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22"]
         both = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22,pbx16"]
         wrapper = [str(BIN / "reconnect"), "diagnose-server", "pbx22", "--inventory", INVENTORY, "--json"]
+        # The first one, which is not counted, begins the process.
+        warm = ["env", "RECONNECT_WARM=1", *wrapper]
         comparisons = [
             ("a healthy diagnosis", lambda: once(diagnosis), "an empty play", lambda: once(nothing)),
             ("two servers at once", lambda: once(both), "one server", lambda: once(diagnosis)),
             ("through the wrapper", lambda: once(wrapper), "ansible-playbook alone", lambda: once(diagnosis)),
+            ("the cold command", lambda: once(wrapper), "an empty play", lambda: once(nothing)),
+            ("the warm command", lambda: once(warm), "an empty play", lambda: once(nothing)),
+            ("the warm command", lambda: once(warm), "the cold command", lambda: once(wrapper)),
         ]
         figures = []
         for what, first, against, second in comparisons:

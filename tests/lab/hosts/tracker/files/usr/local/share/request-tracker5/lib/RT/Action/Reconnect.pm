@@ -1,0 +1,1 @@
+../../../../../../../../../../../../collections/ansible_collections/privatewave/reconnect/files/trackers/rt/Reconnect.pm

@@ -17,6 +17,10 @@ ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--no-proxy-server", "--disable-dev-shm-usage"),
 )
+#: What tests/setup/axe installed.
+_AXE = Path(__file__).resolve().parents[2] / ".cache/axe/node_modules/axe-core/axe.min.js"
+#: The rules of WCAG 2.2, levels A and AA, as axe-core names them.
+_WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 #: Why there is none, or nothing where there is one.
@@ -71,10 +75,18 @@ class Browser:
         """What a script returns."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
+    def barriers(self) -> list[str]:
+        """What axe-core finds on the page against WCAG 2.2 AA: the rule, and the first element."""
+        look = (
+            "return axe.run(document, {runOnly: {type: 'tag', values: arguments[0]}, resultTypes: ['violations']})"
+            ".then(found => found.violations.map(({id, nodes: [one]}) => `${id}: ${one.html}: ${one.failureSummary}`))"
+        )
+        return list(self.run(f"{_AXE.read_text(encoding='utf-8')}\n;{look}", list(_WCAG)))
+
     @property
     def text(self) -> str:
         """The words a person sees."""
-        return self.run("return document.body.innerText")
+        return str(self.run("return document.body.innerText"))
 
     def screen(self, width: int, dark: bool = False, media: str = "") -> None:
         """Show pages as wide as a device, in its colours, or as they are printed."""
@@ -98,7 +110,7 @@ class Browser:
         return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def _find(self, selector: str) -> str:
-        return self._ask("POST", "/element", {"using": "css selector", "value": selector})[_ELEMENT]
+        return str(self._ask("POST", "/element", {"using": "css selector", "value": selector})[_ELEMENT])
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(

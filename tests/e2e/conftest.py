@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """The lab is up before any test begins: nobody could wait for that beside a test that breaks a host."""
     if not hasattr(session.config, "workerinput") and not session.config.option.collectonly:
-        Lab()("up", limit=900)
+        with locked(LOCK_ORDER):
+            Lab()("up", limit=900)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,12 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of several processes one takes the tests of pbx22, one those of pbx16, one all others."""
+    """Of several processes one takes the tests of pbx22, one those of pbx16, one those of pages, one all others."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByServer(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((server for server in SERVERS[:2] if server in nodeid), "others")
+            return next((scope for scope in (*SERVERS[:2], "test_page.py") if scope in nodeid), "others")
 
     return ByServer(config, log)
 
@@ -78,7 +80,7 @@ def lab() -> Lab:
 
 
 @pytest.fixture
-def reconnect(tmp_path: Path):
+def reconnect(tmp_path: Path) -> Callable[..., Ended]:
     """Call the command with a state directory of its own; ``--json`` unless told otherwise."""
 
     def run(*words: str, json_output: bool = True, limit: float = 180) -> Ended:
@@ -88,12 +90,12 @@ def reconnect(tmp_path: Path):
 
 
 @pytest.fixture
-def broken(lab):
+def broken(lab: Lab) -> Callable[..., AbstractContextManager[None]]:
     """Faults in effect, healed afterwards in the opposite order."""
 
     @contextlib.contextmanager
     def make(server: str, *faults: str) -> Iterator[None]:
-        # Nobody has mended it lately, and what clients tried before is another test's.
+        # No run has fixed it lately, and what clients tried before is another test's.
         log = "/var/log/asterisk/security.log"
         lab.run(server, "sh", "-c", f"rm -f /var/lib/reconnect/state.json; truncate --no-create --size=0 {log}")
         begun: list[str] = []

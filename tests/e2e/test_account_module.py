@@ -9,15 +9,15 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.privatewave.reconnect.plugins.module_utils._net.register import register
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._register import register
 from labkit.hosts import HOSTS
-from trials.tools import INVENTORY, ROOT, until
+from trials.tools import INVENTORY, ROOT, Ended, Lab, until
 
 ANSIBLE = ROOT / ".venv" / "bin" / "ansible"
 DRIVERS = {"pbx22": "pjsip", "pbx16": "sip"}
@@ -28,7 +28,9 @@ SORCERY = "".join(f"{kind}=config,pjsip.conf,criteria=type={kind}\\n" for kind i
 servers = pytest.mark.parametrize("server", list(DRIVERS))
 
 
-def module(server: str, name: str, arguments: dict[str, Any], *options: str, inventory: str = INVENTORY) -> dict:
+def module(
+    server: str, name: str, arguments: dict[str, Any], *options: str, inventory: str = INVENTORY
+) -> dict[str, Any]:
     """What a module answers on a server."""
     asked = subprocess.run(
         [
@@ -46,7 +48,8 @@ def module(server: str, name: str, arguments: dict[str, Any], *options: str, inv
         check=False,
     )
     assert asked.returncode == 0, asked.stdout + asked.stderr
-    return json.loads(asked.stdout[asked.stdout.index("{") :])
+    found: dict[str, Any] = json.loads(asked.stdout[asked.stdout.index("{") :])
+    return found
 
 
 def attempt(server: str, user: str, password: str) -> bool:
@@ -58,7 +61,7 @@ def attempt(server: str, user: str, password: str) -> bool:
 
 
 @pytest.fixture
-def file(lab, server) -> Iterator[str]:
+def file(lab: Lab, server: str) -> Iterator[str]:
     """The file in which the server's Asterisk finds accounts; brought back afterwards."""
     path = FILES[server]
     lab.run(
@@ -78,8 +81,9 @@ def file(lab, server) -> Iterator[str]:
 
 
 @servers
-def test_an_account_in_a_file_is_made_taken_by_asterisk_and_taken_away(lab, server, file):
-    account = {"username": "1099", "password": secrets.token_urlsafe(16), "context": "internal", "codecs": ["ulaw"]}
+def test_an_account_in_a_file_is_made_taken_by_asterisk_and_taken_away(lab: Lab, server: str, file: str) -> None:
+    password = secrets.token_urlsafe(16)
+    account = {"username": "1099", "password": password, "context": "internal", "codecs": ["ulaw"]}
     asked = {"accounts": [account], "backend": "file", "settings": {"channel_driver": DRIVERS[server]}}
     before = lab.run(server, "cat", file)
     planned = module(server, "account", asked, "--check")
@@ -87,19 +91,20 @@ def test_an_account_in_a_file_is_made_taken_by_asterisk_and_taken_away(lab, serv
     assert lab.run(server, "cat", file) == before
     made = module(server, "account", asked)
     assert (made["accounts"][0]["state"], made["reloaded"]["ok"]) == ("created", True), made
-    assert account["password"] not in json.dumps(made)
+    assert password not in json.dumps(made)
     # chan_sip reads its file a moment after it was told to.
-    until(lambda: attempt(server, "1099", account["password"]))
+    until(lambda: attempt(server, "1099", password))
     again = module(server, "account", asked)
     assert not again["changed"]
-    other = {**account, "password": "another-canary"}
-    assert module(server, "account", {**asked, "accounts": [other]})["accounts"][0]["state"] == "mended"
-    until(lambda: attempt(server, "1099", other["password"]))
-    assert not attempt(server, "1099", account["password"])
+    another = "another-canary"
+    other = {**account, "password": another}
+    assert module(server, "account", {**asked, "accounts": [other]})["accounts"][0]["state"] == "fixed"
+    until(lambda: attempt(server, "1099", another))
+    assert not attempt(server, "1099", password)
     gone = module(server, "account", {**asked, "state": "absent"})
     assert (gone["accounts"][0]["state"], gone["reloaded"]["ok"]) == ("removed", True)
     assert lab.run(server, "cat", file).split() == before.split()
-    until(lambda: not attempt(server, "1099", other["password"]))
+    until(lambda: not attempt(server, "1099", another))
 
 
 PLAY = """
@@ -117,7 +122,10 @@ PLAY = """
       register: compared
     - name: Render every client
       ansible.builtin.include_role: {name: privatewave.reconnect.account, tasks_from: render}
-      vars: {account_all: true, account_evidence: "{{ gathered.evidence }}", account_provisioning_owner: asterisk}
+      vars:
+        account_step: {all: true}
+        account_evidence: "{{ gathered.evidence }}"
+        account_provisioning_owner: asterisk
     - name: Tell
       ansible.builtin.copy:
         content: "{{ {'compared': compared.accounts | length, 'rendered': account_rendered | length} | to_json }}"
@@ -131,12 +139,15 @@ PLAY = """
 
 
 @servers
-def test_three_hundred_accounts_are_one_call_of_each_module(lab, reconnect, server, tmp_path):
+def test_three_hundred_accounts_are_one_call_of_each_module(
+    lab: Lab, reconnect: Callable[..., Ended], server: str, tmp_path: Path
+) -> None:
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     inventory = tmp_path / "inventories" / "lab"
     shutil.copytree(ROOT / "inventories" / "lab", inventory)
     entries = "".join(f'  - {{username: "{n}", virtual_number: "+39021234{n}"}}\n' for n in range(3000, 3300))
-    group = f"{{name: many, server: {server}, defaults: {{password: \"{{{{ 'a' ~ username }}}}\"}}}}"
+    defaults = "context: internal, codecs: [ulaw, alaw], password: \"{{ 'a' ~ username }}\""
+    group = f"{{name: many, server: {server}, defaults: {{{defaults}}}}}"
     (inventory / "accounts" / f"{server}.yml").write_text(f"group: {group}\naccounts:\n{entries}")
     assert reconnect("accounts", "validate", "--inventory", str(inventory), json_output=False).code == 0
     (tmp_path / "play.yml").write_text(PLAY)
@@ -165,7 +176,7 @@ def test_three_hundred_accounts_are_one_call_of_each_module(lab, reconnect, serv
 
 
 @servers
-def test_the_watch_tells_why_an_attempt_failed(lab, server, tmp_path):
+def test_the_watch_tells_why_an_attempt_failed(lab: Lab, server: str, tmp_path: Path) -> None:
     lab("break", "acl_denies", "--host", server)
     try:
         here = "198.18.20.254"

@@ -1,14 +1,17 @@
-"""The whole way on real hosts: a ticket comes in, it alone starts the run, and it tells how that ended."""
+"""The whole job on real hosts: an incident comes in, it alone starts the run, and it tells how that ended."""
 
 from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from trials.tools import INVENTORY
+from trials.kept import contents, runs, settings_of
+from trials.tools import INVENTORY, Ended, Lab
 
 from . import browser, rt
 
@@ -20,16 +23,16 @@ HOSTILE = "<script>alert(1)</script> {{ 7*7 }} {% raw %} \x1b[31m\u202e"
 
 
 @pytest.fixture(autouse=True)
-def tracker(lab, monkeypatch):
+def tracker(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in rt.environment().items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
-def fix(reconnect):
-    """First level, for a ticket and nothing else."""
+def fix(reconnect: Callable[..., Ended]) -> Callable[..., Ended]:
+    """First level, for an incident and nothing else."""
 
-    def run(number: str, *words: str, **more):
+    def run(number: str, *words: str, **more: Any) -> Ended:
         return reconnect(
             "fix-account-config", "--incident", f"rt:{number}", "--inventory", INVENTORY, "--watch", "0", *words, **more
         )
@@ -38,7 +41,7 @@ def fix(reconnect):
 
 
 def seen(number: str, folder: Path) -> str:
-    """The ticket's own page and its history, as a person who is logged in sees them; pictures go into the folder."""
+    """The incident's own page and its history, as a person who is logged in sees them; pictures go into the folder."""
     own = rt.own()
     words = ""
     with browser.Browser() as here:
@@ -48,7 +51,7 @@ def seen(number: str, folder: Path) -> str:
         here.type("input[name=pass]", own["password"] + "\n")
         for page in ("Display", "History"):
             here.go(f"{own['url']}/Ticket/{page}.html?id={number}")
-            # Nothing that a ticket or a report says becomes a part of the page.
+            # Nothing that an incident or a report says becomes a part of the page.
             assert here.run("return document.querySelectorAll('.message-stanza *:not(br):not(a)').length") == 0
             here.picture(folder / f"{page}.png")
             words += here.text
@@ -66,7 +69,7 @@ def texts(value: object) -> Iterator[str]:
 
 def secrets_are_nowhere(number: str, kept: Path) -> None:
     """Neither the passwords of the registry, the servers and the tracker nor what the client's log let slip is in what
-    the ticket was told, or in what is kept here: results, evidence, reports, the database of workflows."""
+    the incident was told, or in what is kept here: results, evidence, reports, the database of workflows."""
     own = json.loads((rt.STATE / "secrets.yml").read_text())
     own["tracker"] = [own["tracker"]["root_password"], own["tracker"]["password"]]
     secrets = [CANARY, (rt.STATE / "tracker_token").read_text().strip()]
@@ -74,13 +77,15 @@ def secrets_are_nowhere(number: str, kept: Path) -> None:
     assert len(secrets) > 10
     places = rt.told(number)
     assert any(name.endswith(".html") for name in places)
-    places |= {str(path): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
-    assert any(name.endswith(".sqlite") for name in places)
-    for name, content in places.items():
+    found = [*places.items(), *contents(settings_of(kept))]
+    assert any(name == "documents.content" for name, _ in found)
+    for name, content in found:
         assert [secret[:3] for secret in secrets if secret.encode() in content] == [], name
 
 
-def test_a_missing_account_comes_in_and_the_ticket_is_closed(lab, fix, broken, tmp_path):
+def test_a_missing_account_comes_in_and_the_incident_is_closed(
+    lab: Lab, fix: Callable[..., Ended], broken: Callable[..., AbstractContextManager[None]], tmp_path: Path
+) -> None:
     number = rt.ticket(
         fields={"Server": SERVER, "Account": "1005", "Internet connection": "yes", "Error message": "401"},
         files={"client.log": f"REGISTER failed: 401\npassword={CANARY}\n".encode()},
@@ -103,7 +108,9 @@ def test_a_missing_account_comes_in_and_the_ticket_is_closed(lab, fix, broken, t
         assert f"reconnect-{run}-{SERVER}.json" in words
 
 
-def test_what_first_level_cannot_mend_is_in_the_queue_of_second_level(lab, fix, tmp_path):
+def test_what_first_level_cannot_fix_is_in_the_queue_of_second_level(
+    lab: Lab, fix: Callable[..., Ended], tmp_path: Path
+) -> None:
     number = rt.ticket(fields={"Server": SERVER, "Account": "602", "Error message": HOSTILE})
     ended = fix(number, "--yes")
     assert ended.code == 10, ended.stderr
@@ -119,21 +126,25 @@ def test_what_first_level_cannot_mend_is_in_the_queue_of_second_level(lab, fix, 
         assert "<script>alert(1)</script> {{ 7*7 }} {% raw %} \\x1b[31m" in words
 
 
-def test_packets_are_captured_where_it_is_asked(lab, reconnect, tmp_path):
+def test_packets_are_captured_where_it_is_asked(lab: Lab, reconnect: Callable[..., Ended], tmp_path: Path) -> None:
     number = rt.ticket(fields={"Server": SERVER})
     ended = reconnect("diagnose-server", "--incident", f"rt:{number}", "--inventory", INVENTORY, "--capture", "2")
     assert ended.result["state"] == "succeeded", ended.stderr
-    [capture] = tmp_path.rglob(f"{SERVER}.pcap")
+    [run] = runs(tmp_path)
     # Our own probes passed while it lasted: a client's greeting, which TLS does not encrypt.
-    assert f"{SERVER}.reconnect.test".encode() in capture.read_bytes()
+    packets = run.packets(SERVER)
+    assert packets is not None
+    assert f"{SERVER}.reconnect.test".encode() in packets
     assert lab.run(SERVER, "sh", "-c", "ls -A ~/.ansible_async") == ""
     assert reconnect("bundle", "latest", "--output", str(tmp_path / "bundle.tar.gz"), json_output=False).code == 0
     with tarfile.open(tmp_path / "bundle.tar.gz") as bundle:
         [name] = [name for name in bundle.getnames() if name.endswith("packets.pcap")]
-        assert bundle.extractfile(name).read() == capture.read_bytes()
+        file = bundle.extractfile(name)
+        assert file is not None
+        assert file.read() == packets
 
 
-def test_a_ticket_that_lacks_a_field_is_asked_once(lab, fix):
+def test_an_incident_that_lacks_a_field_is_asked_once(lab: Lab, fix: Callable[..., Ended]) -> None:
     number = rt.ticket(fields={"Server": HOSTILE})
     for _ in range(2):
         ended = fix(number, "--yes", json_output=False)

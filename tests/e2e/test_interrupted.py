@@ -1,4 +1,4 @@
-"""A mend that is interrupted half-way: the account is the old one or the new one, and the next run ends it."""
+"""A fix that is interrupted half-way: the account is the old one or the new one, and the next run ends it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from reconnect.runs import Request, Runs
-from reconnect.slots import Slots
+from reconnect.engine.slots import Slots
+from reconnect.runs.request import Request
+from reconnect.runs.store import Runs
+from trials.kept import settings_of
 from trials.phone import follows_the_message
-from trials.tools import INVENTORY, RECONNECT, ROOT, until
+from trials.tools import INVENTORY, RECONNECT, ROOT, Ended, Lab, ask_database, until
 
 from .test_guardrails import lease
 
@@ -21,60 +26,69 @@ ACCOUNT = "1005"
 #: The last row of a new account takes this long in seconds to be written, less than the module's limit for a statement.
 WRITING = 6
 SLOW = {
-    "pbx22": f"BEFORE INSERT ON ps_aors FOR EACH ROW SET @slow = IF(NEW.id = '{ACCOUNT}', SLEEP({WRITING}), 0)",
-    "pbx16": f"BEFORE INSERT ON sippeers FOR EACH ROW SET @slow = IF(NEW.name = '{ACCOUNT}', SLEEP({WRITING}), 0)",
+    "pgsql": f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = '{ACCOUNT}' THEN "
+    f"PERFORM pg_sleep({WRITING}); END IF; RETURN NEW; END $$; "
+    "CREATE TRIGGER slow BEFORE INSERT ON ps_aors FOR EACH ROW EXECUTE FUNCTION slow()",
+    "pbx16": "CREATE TRIGGER slow BEFORE INSERT ON sippeers FOR EACH ROW "
+    f"SET @slow = IF(NEW.name = '{ACCOUNT}', SLEEP({WRITING}), 0)",
+}
+QUICK = {"pgsql": "DROP FUNCTION IF EXISTS slow CASCADE", "pbx16": "DROP TRIGGER IF EXISTS slow"}
+SLEEPING = {
+    "pgsql": "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
+    "pbx16": "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'",
 }
 ROWS = {
-    "pbx22": f"SELECT (SELECT COUNT(*) FROM ps_endpoints WHERE id = '{ACCOUNT}'), (SELECT COUNT(*) FROM ps_auths WHERE "
+    "pgsql": f"SELECT (SELECT COUNT(*) FROM ps_endpoints WHERE id = '{ACCOUNT}'), (SELECT COUNT(*) FROM ps_auths WHERE "
     f"id = '{ACCOUNT}'), (SELECT COUNT(*) FROM ps_aors WHERE id = '{ACCOUNT}')",
     "pbx16": f"SELECT COUNT(*) FROM sippeers WHERE name = '{ACCOUNT}'",
 }
-OLD, NEW = {"pbx22": "0\t0\t0", "pbx16": "0"}, {"pbx22": "1\t1\t1", "pbx16": "1"}
+OLD, NEW = {"pgsql": "0\t0\t0", "pbx16": "0"}, {"pgsql": "1\t1\t1", "pbx16": "1"}
 GONE = {
-    "pbx22": "".join(f"DELETE FROM ps_{kind} WHERE id = '{ACCOUNT}';" for kind in ("endpoints", "auths", "aors")),
+    "pgsql": "".join(f"DELETE FROM ps_{kind} WHERE id = '{ACCOUNT}';" for kind in ("endpoints", "auths", "aors")),
     "pbx16": f"DELETE FROM sippeers WHERE name = '{ACCOUNT}'",
 }
 BACKUPS = "/var/lib/reconnect/accounts"
 
+#: Each way to store an account in a database: several rows in PostgreSQL, one in MariaDB.
+databases = pytest.mark.parametrize("server", ["pgsql", "pbx16"])
 servers = pytest.mark.parametrize("server", ["pbx22", "pbx16"])
 
 
 @pytest.fixture
-def asked(lab, server) -> Callable[[str], str]:
+def asked(lab: Lab, server: str) -> Callable[[str], str]:
     """Ask the server's database."""
-    return lambda statement: lab.run(server, "mysql", "--skip-column-names", "asterisk", "-e", statement).strip()
+    return lambda statement: ask_database(lab, server, statement)
 
 
 @pytest.fixture
-def writing(asked) -> Callable[[], bool]:
+def writing(asked: Callable[[str], str], server: str) -> Callable[[], bool]:
     """Whether the account is being written at this moment."""
-    counted = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'"
-    return lambda: asked(counted) != "0"
+    return lambda: asked(SLEEPING[server]) != "0"
 
 
 @pytest.fixture
-def missing(lab, server, asked) -> Iterator[None]:
+def missing(lab: Lab, server: str, asked: Callable[[str], str]) -> Iterator[None]:
     """The account is missing, and takes its time to be made."""
     lab.run(server, "rm", "-rf", "/var/lib/reconnect/state.json", f"{BACKUPS}/{ACCOUNT}.json")
     lab("break", "account_missing", "--host", server)
     try:
-        asked(f"CREATE TRIGGER slow {SLOW[server]}")
+        asked(SLOW[server])
         yield
     finally:
-        asked("DROP TRIGGER IF EXISTS slow")
+        asked(QUICK[server])
         lab("heal", "account_missing", "--host", server)
         lab.run(server, "rm", "-rf", "/var/lib/reconnect/state.json", f"{BACKUPS}/{ACCOUNT}.json")
 
 
 @pytest.fixture
-def words(server) -> tuple[str, ...]:
-    """The command that mends the account."""
+def words(server: str) -> tuple[str, ...]:
+    """The command that fixes the account."""
     where = ("--server", server, "--inventory", INVENTORY)
     return ("fix-account-config", ACCOUNT, *where, "--watch", "0", "--yes", "--json")
 
 
 @pytest.fixture
-def mending(words, tmp_path, writing) -> Iterator[subprocess.Popen[str]]:
+def fixing(words: tuple[str, ...], tmp_path: Path, writing: Callable[[], bool]) -> Iterator[subprocess.Popen[str]]:
     """The command, at the moment in which it has the account half written."""
     command = subprocess.Popen(
         [RECONNECT, *words],
@@ -97,20 +111,21 @@ def playbook_of(command: subprocess.Popen[str]) -> psutil.Process:
     """The ansible-playbook of a command."""
     for process in psutil.Process(command.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if any("ansible-playbook" in word for word in process.cmdline()[:2]):
+            if any("ansible-playbook" in word for word in process.cmdline()[:5]):
                 return process
     raise AssertionError("no ansible-playbook runs")
 
 
-def end_of(command: subprocess.Popen[str]) -> dict:
+def end_of(command: subprocess.Popen[str]) -> dict[str, Any]:
     """The result of a command that came to its own end."""
     stdout, stderr = command.communicate(timeout=120)
     assert stdout, stderr
-    return json.loads(stdout)
+    found: dict[str, Any] = json.loads(stdout)
+    return found
 
 
-def ends_well(asked, server, ended) -> None:
-    """The next run leaves the account whole, and says what it did: mended it, or found nothing left to mend."""
+def ends_well(asked: Callable[[str], str], server: str, ended: Ended) -> None:
+    """The next run leaves the account whole, and says what it did: fixed it, or found nothing left to fix."""
     assert asked(ROWS[server]) == NEW[server]
     remedies = ended.result["remedies"]
     assert [one["state"] for one in remedies] in ([], ["done"]), remedies
@@ -119,16 +134,26 @@ def ends_well(asked, server, ended) -> None:
     )
 
 
-@servers
+@pytest.mark.attack("a remedy is killed on the control node")
+@databases
 @pytest.mark.usefixtures("missing")
 @pytest.mark.parametrize("victim", ["reconnect", "ansible-playbook"])
-def test_killed_on_the_control_node(lab, reconnect, asked, writing, mending, words, server, victim):
+def test_killed_on_the_control_node(
+    lab: Lab,
+    reconnect: Callable[..., Ended],
+    asked: Callable[[str], str],
+    writing: Callable[[], bool],
+    fixing: subprocess.Popen[str],
+    words: tuple[str, ...],
+    server: str,
+    victim: str,
+) -> None:
     assert asked(ROWS[server]) == OLD[server]
-    (psutil.Process(mending.pid) if victim == "reconnect" else playbook_of(mending)).kill()
-    mending.communicate(timeout=120)
+    (psutil.Process(fixing.pid) if victim == "reconnect" else playbook_of(fixing)).kill()
+    fixing.communicate(timeout=120)
     until(lambda: not writing())
     assert asked(ROWS[server]) in (OLD[server], NEW[server])
-    asked("DROP TRIGGER slow")
+    asked(QUICK[server])
     if victim == "reconnect":
         # What was interrupted is gone on with: it ends what it began.
         assert reconnect("resume", json_output=False).code == 0
@@ -138,48 +163,73 @@ def test_killed_on_the_control_node(lab, reconnect, asked, writing, mending, wor
     ends_well(asked, server, reconnect(*words, json_output=False))
 
 
-@servers
+@pytest.mark.attack("a remedy is killed on the server")
+@databases
 @pytest.mark.usefixtures("missing")
-def test_killed_on_the_server(lab, reconnect, asked, writing, mending, words, server):
+def test_killed_on_the_server(
+    lab: Lab,
+    reconnect: Callable[..., Ended],
+    asked: Callable[[str], str],
+    writing: Callable[[], bool],
+    fixing: subprocess.Popen[str],
+    words: tuple[str, ...],
+    server: str,
+) -> None:
     lab.run(server, "sh", "-c", "kill -9 $(grep -l RECONNECT_RUN_ID /proc/[0-9]*/environ | cut -d/ -f3)")
-    first = end_of(mending)
+    first = end_of(fixing)
     assert [one["state"] for one in first["remedies"]] == ["failed"]
     until(lambda: not writing())
     assert asked(ROWS[server]) == OLD[server]
-    asked("DROP TRIGGER slow")
+    asked(QUICK[server])
     ended = reconnect(*words, json_output=False)
     ends_well(asked, server, ended)
-    assert "An interrupted change of the account 1005 had not touched it." in ended.result["remedies"][0]["reason"]
+    assert "An interrupted change of the account 1005 had changed nothing." in ended.result["remedies"][0]["reason"]
 
 
-@servers
+@databases
 @pytest.mark.usefixtures("missing")
-def test_asterisk_restarted_half_way(lab, reconnect, asked, mending, words, server):
+def test_asterisk_restarted_half_way(
+    lab: Lab,
+    reconnect: Callable[..., Ended],
+    asked: Callable[[str], str],
+    fixing: subprocess.Popen[str],
+    words: tuple[str, ...],
+    server: str,
+) -> None:
     lab.run(server, "systemctl", "restart", "asterisk")
-    first = end_of(mending)
+    first = end_of(fixing)
     assert asked(ROWS[server]) in (OLD[server], NEW[server]), first["remedies"]
-    asked("DROP TRIGGER slow")
+    asked(QUICK[server])
     ends_well(asked, server, reconnect(*words, json_output=False))
 
 
-@servers
+@pytest.mark.attack("the network fails within a remedy")
+@databases
 @pytest.mark.usefixtures("missing")
-def test_the_network_is_gone(lab, reconnect, asked, writing, mending, words, server):
+def test_the_network_is_gone(
+    lab: Lab,
+    reconnect: Callable[..., Ended],
+    asked: Callable[[str], str],
+    writing: Callable[[], bool],
+    fixing: subprocess.Popen[str],
+    words: tuple[str, ...],
+    server: str,
+) -> None:
     drop = "add chain inet gone ssh { type filter hook input priority -300; }; add rule inet gone ssh tcp dport 22 drop"
     lab.run(server, "nft", f"add table inet gone; {drop}")
     try:
-        first = end_of(mending)
+        first = end_of(fixing)
     finally:
         lab.run(server, "nft", "delete table inet gone")
     assert first["state"] in ("unreachable", "failed", "timed_out", "succeeded")
     assert not first["verdict"] or not first["verdict"]["outcome"].startswith("fixed")
     until(lambda: not writing())
     assert asked(ROWS[server]) in (OLD[server], NEW[server])
-    asked("DROP TRIGGER slow")
+    asked(QUICK[server])
     # Nobody could give the lease back: it expires by itself, here after a second instead of ten minutes.
     assert lease(server)["lease"]["run_id"] == first["run_id"]
     lease(server, action="renew", run_id=first["run_id"], ttl=1)
-    # Only who has something to mend needs the lease.
+    # Only who has something to fix needs the lease.
     asked(GONE[server])
     ended = reconnect(*words, json_output=False)
     assert ended.result["remedies"]
@@ -187,7 +237,7 @@ def test_the_network_is_gone(lab, reconnect, asked, writing, mending, words, ser
 
 
 @pytest.fixture
-def left(server, tmp_path) -> str:
+def left(server: str, tmp_path: Path) -> str:
     """A run that had begun to restart the database when it was killed, its lease still there; its id."""
     request = Request(
         playbook="diagnose-server.yml",
@@ -198,9 +248,9 @@ def left(server, tmp_path) -> str:
         timeout=200,
         command=["diagnose-server", server, "--apply"],
     )
-    state = tmp_path / "reconnect"
-    slot = Slots(state).empty()
-    run = Runs(state / "runs").create(request, None, lambda run_id: slot.keep([run_id]))
+    settings = settings_of(tmp_path)
+    slot = Slots(settings).empty()
+    run = Runs(settings).create(request, worker=slot.name)
     run.record.begun = 1
     run.save()
     slot.release()
@@ -212,9 +262,17 @@ def left(server, tmp_path) -> str:
 SLOW_START = "/run/systemd/system/mariadb.service.d/slow.conf"
 
 
+@pytest.mark.attack("a remedy is killed on the server")
 @servers
 @pytest.mark.parametrize("slow", [False, True])
-def test_a_restart_that_took_effect_before_the_kill_is_told_as_mended(lab, reconnect, broken, server, slow, request):
+def test_a_restart_that_took_effect_before_the_kill_is_told_as_fixed(
+    lab: Lab,
+    reconnect: Callable[..., Ended],
+    broken: Callable[..., AbstractContextManager[None]],
+    server: str,
+    slow: bool,
+    request: pytest.FixtureRequest,
+) -> None:
     with broken(server, "database_stopped"):
         left = request.getfixturevalue("left")
         try:
@@ -235,14 +293,21 @@ def test_a_restart_that_took_effect_before_the_kill_is_told_as_mended(lab, recon
         assert lease(server)["lease"] is None
 
 
+@pytest.mark.attack("a remedy is killed on the server")
 @servers
-def test_a_restart_that_did_nothing_before_the_kill_goes_to_third_level(lab, reconnect, broken, server, request):
+def test_a_restart_that_did_nothing_before_the_kill_goes_to_third_level(
+    lab: Lab,
+    reconnect: Callable[..., Ended],
+    broken: Callable[..., AbstractContextManager[None]],
+    server: str,
+    request: pytest.FixtureRequest,
+) -> None:
     with broken(server, "database_stopped"):
         left = request.getfixturevalue("left")
         assert reconnect("resume", json_output=False).code == 0
         result = reconnect("show", left).result
         assert (result["state"], result["verdict"]["outcome"]) == ("succeeded", "escalate_third_level")
-        assert "it is not done twice" in result["verdict"]["next_step"]
+        assert "not done twice" in result["verdict"]["next_step"]
         assert (
             lab.run(server, "systemctl", "show", "--property=ActiveState", "--value", "mariadb").strip() == "inactive"
         )
@@ -250,7 +315,7 @@ def test_a_restart_that_did_nothing_before_the_kill_goes_to_third_level(lab, rec
 
 
 @contextlib.contextmanager
-def full(lab, server: str, folder: str) -> Iterator[None]:
+def full(lab: Lab, server: str, folder: str) -> Iterator[None]:
     """A folder that holds what it held, in a file system without room for a byte more."""
     script = """
         mkdir -p "$1" && mount -t tmpfs -o size=64k,mode=$(stat -c %a "$1"),uid=$(stat -c %u "$1") full /mnt
@@ -264,10 +329,13 @@ def full(lab, server: str, folder: str) -> Iterator[None]:
         lab.run(server, "umount", folder)
 
 
-@servers
+@pytest.mark.attack("a full disk on the server")
+@databases
 @pytest.mark.usefixtures("missing")
-def test_no_room_for_the_backup(lab, reconnect, asked, words, server):
-    asked("DROP TRIGGER slow")
+def test_no_room_for_the_backup(
+    lab: Lab, reconnect: Callable[..., Ended], asked: Callable[[str], str], words: tuple[str, ...], server: str
+) -> None:
+    asked(QUICK[server])
     with full(lab, server, BACKUPS):
         ended = reconnect(*words, json_output=False)
         (remedy,) = ended.result["remedies"]
@@ -278,7 +346,7 @@ def test_no_room_for_the_backup(lab, reconnect, asked, words, server):
 
 
 @pytest.fixture
-def older(lab, server) -> Iterator[str]:
+def older(lab: Lab, server: str) -> Iterator[str]:
     """The folder of a client's documents with an older one in it."""
     folder = "/srv/provisioning/accounts/1004"
     lab.run(server, "rm", "-rf", "/var/lib/reconnect/state.json", folder)
@@ -287,12 +355,16 @@ def older(lab, server) -> Iterator[str]:
     lab.run(server, "rm", "-rf", folder)
 
 
+@pytest.mark.attack("a full disk on the server")
 @servers
 @pytest.mark.hosts("phone")
-def test_no_room_for_a_document(lab, reconnect, server, older, tmp_path):
+def test_no_room_for_a_document(
+    lab: Lab, reconnect: Callable[..., Ended], server: str, older: str, tmp_path: Path
+) -> None:
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"internet": True, "settings": {"port": 5071}}))
-    words = ("fix-account-config", "1004", "--server", server, "--inventory", INVENTORY, "--watch", "0", "--yes")
+    agreed = ("--yes", "--approve", "deliver_configuration")
+    words = ("fix-account-config", "1004", "--server", server, "--inventory", INVENTORY, "--watch", "0", *agreed)
     with full(lab, server, older):
         ended = reconnect(*words, "--client-report", str(report))
         assert ended.code == 10

@@ -1,4 +1,4 @@
-"""The command is killed at any moment of a fix on a real server, and ticket and server end as if it had not been."""
+"""The command is killed at any moment of a fix on a real server, and incident and server end as if it had not been."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import json
 import os
 import random
 import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
-from trials.tools import INVENTORY, RECONNECT, ROOT
+from trials.kept import runs
+from trials.tools import INVENTORY, RECONNECT, ROOT, Ended, Lab
 
 from . import rt
 from .test_first_level import rows
@@ -19,13 +23,13 @@ from .test_first_level import rows
 LONGEST = 16.0
 
 
-def account(lab, server: str) -> list[str]:
+def account(lab: Lab, server: str) -> list[str]:
     """The account's rows; by the registry it is for TLS alone."""
     found = [line for line in rows(lab, server).splitlines() if line.startswith("1005\t")]
     return [line.replace("tls,tcp,udp", "tls") for line in found]
 
 
-def restarts(lab, server: str) -> int:
+def restarts(lab: Lab, server: str) -> int:
     """How often the server's database was started since it was stopped."""
     words = lab.run(server, "journalctl", "-u", "mariadb", "-n", "60", "-o", "json", "--output-fields=MESSAGE,JOB_TYPE")
     entries = [json.loads(line) for line in words.splitlines()]
@@ -34,10 +38,17 @@ def restarts(lab, server: str) -> int:
     return sum(entry.get("JOB_TYPE") in {"start", "restart"} and "Started" in entry["MESSAGE"] for entry in since)
 
 
+@pytest.mark.attack("the command is killed at a random moment")
 @pytest.mark.hosts("tracker")
-def test_killed_at_any_moment_it_is_reported_once_and_mended_once(
-    lab, reconnect, broken, tmp_path, moment, server, monkeypatch
-):
+def test_killed_at_any_moment_it_is_reported_once_and_fixed_once(
+    lab: Lab,
+    reconnect: Callable[..., Ended],
+    broken: Callable[..., AbstractContextManager[None]],
+    tmp_path: Path,
+    moment: int,
+    server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in rt.environment().items():
         monkeypatch.setenv(name, value)
     number = rt.ticket(fields={"Server": server, "Account": "1005"})
@@ -58,19 +69,19 @@ def test_killed_at_any_moment_it_is_reported_once_and_mended_once(
         process.wait()
         resumed = reconnect("resume", json_output=False)
         assert resumed.code == 0, resumed.stderr
-        if not list(tmp_path.rglob("run.json")):
+        if not runs(tmp_path):
             # It was killed before it had written anything down: whoever called it calls it again.
             assert reconnect(*asked).code == 0
-        [run] = [json.loads(path.read_text()) for path in tmp_path.rglob("run.json")]
-        [result] = [json.loads(path.read_text()) for path in tmp_path.rglob(f"results/{server}.json")]
+        [run] = runs(tmp_path)
+        result = reconnect("show", run.run_id).result
         told = [(one["remedy"], one["state"], one.get("reason")) for one in result["remedies"]]
         restarted = restarts(lab, server)
         assert restarted <= 1, told
         if restarted:
-            # Whenever it was killed, the run knows what it mended.
-            assert result["verdict"]["outcome"].startswith("fixed_"), (run["begun"], told, result["verdict"])
+            # Whenever it was killed, the run knows what it fixed.
+            assert result["verdict"]["outcome"].startswith("fixed_"), (run.record.begun, told, result["verdict"])
             assert account(lab, server) == whole, (
-                run["begun"],
+                run.record.begun,
                 result["state"],
                 told,
                 result["verdict"],
@@ -78,7 +89,7 @@ def test_killed_at_any_moment_it_is_reported_once_and_mended_once(
         else:
             # A restart that was begun and did nothing is not begun again: the next level is told.
             assert result["verdict"]["outcome"] == "escalate_third_level", told
-            assert any("it is not done twice" in (reason or "") for _, _, reason in told), told
+            assert any("not done twice" in (reason or "") for _, _, reason in told), told
     kinds = collections.Counter(rt.subjects(number))
     assert kinds["report"] == 1, kinds
     assert set(kinds.values()) == {1}, kinds

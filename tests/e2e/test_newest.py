@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from trials.tools import ROOT, call
+from trials.tools import ROOT, Lab, call
 
 PLAYBOOK = ROOT / ".venv-newest" / "bin" / "ansible-playbook"
 
 
 @pytest.mark.skipif(not PLAYBOOK.exists(), reason="there is no newer Python here: make newest")
-def test_the_newest_ansible_gives_the_same_verdict(lab, tmp_path: Path):
+def test_the_newest_ansible_gives_the_same_verdict(lab: Lab, tmp_path: Path) -> None:
     lab("reset")
     ended = call(
         PLAYBOOK,

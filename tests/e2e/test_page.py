@@ -6,13 +6,16 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
-from reconnect.html import MAX_BYTES, page
+from reconnect.reports.html import MAX_BYTES, page
 from reconnect.result import Result
-from reconnect.runs import Record, Request
+from reconnect.runs.record import Record
+from reconnect.runs.request import Request
 from trials.tools import ROOT
 
 from . import browser
@@ -33,7 +36,7 @@ def here() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory) -> dict[int, Path]:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Pages of one server and of fifty, as real evidence of the lab's faults is judged."""
     folder = tmp_path_factory.mktemp("pages")
     return {number: written(folder / f"{number}.html", number) for number in (1, 50)}
@@ -56,9 +59,15 @@ def written(path: Path, number: int) -> Path:
         )
         for server, document in documents.items()
     ]
-    asked = {"named": ["servers"], "servers": list(documents), "inventory": "i", "timeout": 300, "command": ["x"]}
+    asked: dict[str, Any] = {
+        "named": ["servers"],
+        "servers": list(documents),
+        "inventory": "i",
+        "timeout": 300,
+        "command": ["x"],
+    }
     request = Request(playbook=RUN["playbook"], mode="diagnose", **asked)
-    record = Record(run_id=RUN["run_id"], request=request, started_at=BEGAN)
+    record = Record(run_id=RUN["run_id"], request=request, started_at=datetime.fromisoformat(BEGAN))
     path.write_text(page(record, results, documents), encoding="utf-8")
     assert path.stat().st_size < MAX_BYTES
     return path
@@ -66,13 +75,15 @@ def written(path: Path, number: int) -> Path:
 
 def rows(here: Browser) -> int:
     """The findings that a person sees."""
-    return here.run("return [...document.querySelectorAll('.list > li')].filter(one => one.offsetParent).length")
+    return int(here.run("return [...document.querySelectorAll('.list > li')].filter(one => one.offsetParent).length"))
 
 
 @pytest.mark.parametrize("number", [1, 50])
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_the_screen_and_needs_no_network(here, pages, tmp_path, number, dark, width):
+def test_it_fits_the_screen_and_needs_no_network(
+    here: Browser, pages: dict[int, Path], tmp_path: Path, number: int, dark: bool, width: int
+) -> None:
     here.screen(width, dark)
     here.go(pages[number].as_uri())
     here.picture(tmp_path / "page.png")
@@ -84,7 +95,7 @@ def test_it_fits_the_screen_and_needs_no_network(here, pages, tmp_path, number, 
     assert (sum(map(int, ground[4:-1].split(","))) < 384) == dark
 
 
-def test_findings_are_filtered_and_searched(here, pages):
+def test_findings_are_filtered_and_searched(here: Browser, pages: dict[int, Path]) -> None:
     here.screen(1280)
     here.go(pages[1].as_uri())
     unwell = rows(here)
@@ -97,7 +108,7 @@ def test_findings_are_filtered_and_searched(here, pages):
     assert here.run("return document.querySelector('.hits').textContent") == f"{found} of {everything}"
 
 
-def test_keys_are_enough(here, pages):
+def test_keys_are_enough(here: Browser, pages: dict[int, Path]) -> None:
     here.screen(1280)
     here.go(pages[1].as_uri())
     here.press(TAB)
@@ -112,7 +123,7 @@ def test_keys_are_enough(here, pages):
     assert here.run("return document.activeElement.parentElement.open") is True
 
 
-def test_every_picture_and_control_has_a_name(here, pages):
+def test_every_picture_and_control_has_a_name(here: Browser, pages: dict[int, Path]) -> None:
     for number in (1, 50):
         here.go(pages[number].as_uri())
         nameless = here.run(
@@ -128,7 +139,7 @@ def test_every_picture_and_control_has_a_name(here, pages):
         assert pointed == []
 
 
-def test_a_group_leads_to_each_server(here, pages):
+def test_a_group_leads_to_each_server(here: Browser, pages: dict[int, Path]) -> None:
     here.screen(1280)
     here.go(pages[50].as_uri())
     assert here.run("return document.querySelectorAll('.overview tbody tr').length") == 50
@@ -137,7 +148,9 @@ def test_a_group_leads_to_each_server(here, pages):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_every_server_of_a_group_has_its_details(here, pages, tmp_path, width):
+def test_every_server_of_a_group_has_its_details(
+    here: Browser, pages: dict[int, Path], tmp_path: Path, width: int
+) -> None:
     here.screen(width)
     here.go(pages[50].as_uri())
     assert "leaves out" not in here.text.replace("leaves out the longer parts of the evidence", "")
@@ -145,11 +158,11 @@ def test_every_server_of_a_group_has_its_details(here, pages, tmp_path, width):
     deadline = time.monotonic() + 30
     while here.run("return document.querySelectorAll('[data-part]').length"):
         assert time.monotonic() < deadline
-    for what in ("svg.way.lying", ".list > li[data-status=pass]", ".timeline", "pre", ".command button"):
+    for what in ("svg.path.lying", ".list > li[data-status=pass]", ".timeline", "pre", ".command button"):
         assert here.run(f"return document.querySelectorAll('article:has({what})').length") == 50, what
     assert here.run("return document.documentElement.scrollWidth") <= width
     assert here.run("return performance.getEntriesByType('resource').length") == 0
-    # A picture can't be as high as all of it.
+    # A picture cannot be as high as all of it.
     here.run("for (const one of document.querySelectorAll('.server:not(:has(#s2)) > details')) one.open = false")
     here.picture(tmp_path / "page.png")
     # What is unfolded is alive.

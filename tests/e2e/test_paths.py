@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from trials.tools import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ("pbx22", "pbx16")
@@ -47,10 +50,10 @@ REGISTER = """
 
 
 @pytest.fixture
-def play(tmp_path):
+def play(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """play(text, *options): run a play on the lab; what it wrote into ``folder`` by name."""
 
-    def run(text: str, *options: str) -> dict:
+    def run(text: str, *options: str) -> dict[str, Any]:
         (tmp_path / "play.yml").write_text(text)
         ended = subprocess.run(
             [
@@ -77,7 +80,9 @@ def play(tmp_path):
     return run
 
 
-def test_every_path_to_a_healthy_server_answers_from_every_vantage(lab, play):
+def test_every_path_to_a_healthy_server_answers_from_every_vantage(
+    lab: Lab, play: Callable[..., dict[str, Any]]
+) -> None:
     lab("reset")
     found = play(GATHER)
     for server in SERVERS:
@@ -96,7 +101,9 @@ def test_every_path_to_a_healthy_server_answers_from_every_vantage(lab, play):
             assert data["provisioning"]["data"]["status"] == 200
 
 
-def test_a_black_hole_is_seen_from_the_phone_and_not_from_the_control_node(lab, play):
+def test_a_black_hole_is_seen_from_the_phone_and_not_from_the_control_node(
+    lab: Lab, play: Callable[..., dict[str, Any]]
+) -> None:
     lab.run(
         "edge",
         "nft",
@@ -119,7 +126,9 @@ def test_a_black_hole_is_seen_from_the_phone_and_not_from_the_control_node(lab, 
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_asking_for_options_does_not_look_like_an_attack(lab, play, server):
+def test_asking_for_options_does_not_look_like_an_attack(
+    lab: Lab, play: Callable[..., dict[str, Any]], server: str
+) -> None:
     count = (
         "sh",
         "-c",
@@ -132,14 +141,18 @@ def test_asking_for_options_does_not_look_like_an_attack(lab, play, server):
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_the_account_registers_from_the_phone_and_leaves_nothing_behind(lab, play, server):
+def test_the_account_registers_from_the_phone_and_leaves_nothing_behind(
+    lab: Lab, play: Callable[..., dict[str, Any]], server: str
+) -> None:
     answer = play(REGISTER, "-e", f"server={server} account={ACCOUNT} added=")["answer"]["data"]
     assert (answer["registered"], answer["unregistered"]) == (True, True)
     assert [one["status"] for one in answer["answers"]][:2] == [401, 200]
 
 
 @pytest.mark.parametrize(("server", "status"), [("pbx22", 401), ("pbx16", 403)])
-def test_a_wrong_password_is_answered_as_each_channel_driver_does(lab, play, server, status):
+def test_a_wrong_password_is_answered_as_each_channel_driver_does(
+    lab: Lab, play: Callable[..., dict[str, Any]], server: str, status: int
+) -> None:
     answer = play(REGISTER, "-e", f"server={server} account={ACCOUNT} added=x")["answer"]["data"]
     assert answer["registered"] is False
     assert answer["answers"][-1]["status"] == status

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trials.tools import Ended, Lab
 
 from .rt import ask, environment, subjects, ticket
 
@@ -26,7 +28,7 @@ ENDS = """
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch):
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes a project whose diagnosis ends as it is told; the tracker is the lab's."""
     for name, value in {"RECONNECT_PROJECT": str(tmp_path / "project"), **environment()}.items():
         monkeypatch.setenv(name, value)
@@ -40,12 +42,14 @@ def project(tmp_path: Path, monkeypatch):
     return make
 
 
-def diagnose(reconnect, number: str):
+def diagnose(reconnect: Callable[..., Ended], number: str) -> Ended:
     inventory = str(ROOT / "inventories" / "lab")
     return reconnect("diagnose-server", "pbx22", "--inventory", inventory, "--incident", f"rt:{number}")
 
 
-def test_what_is_no_issue_is_closed_and_the_user_told(lab, reconnect, project):
+def test_what_is_no_issue_is_closed_and_the_user_told(
+    lab: Lab, reconnect: Callable[..., Ended], project: Callable[[str], None]
+) -> None:
     project("not_an_issue")
     number = ticket()
     assert diagnose(reconnect, number).code == 0
@@ -53,7 +57,9 @@ def test_what_is_no_issue_is_closed_and_the_user_told(lab, reconnect, project):
     assert subjects(number) == ["report", "user"]
 
 
-def test_what_is_escalated_moves_to_its_queue_and_owner(lab, reconnect, project):
+def test_what_is_escalated_moves_to_its_queue_and_owner(
+    lab: Lab, reconnect: Callable[..., Ended], project: Callable[[str], None]
+) -> None:
     project("escalate_second_level")
     number = ticket()
     assert diagnose(reconnect, number).code == 10
@@ -63,7 +69,9 @@ def test_what_is_escalated_moves_to_its_queue_and_owner(lab, reconnect, project)
     assert subjects(number) == ["report"]
 
 
-def test_a_tracker_that_is_down_is_told_once_when_it_is_back(lab, reconnect, project, monkeypatch):
+def test_a_tracker_that_is_down_is_told_once_when_it_is_back(
+    lab: Lab, reconnect: Callable[..., Ended], project: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECONNECT_REPORT_SECONDS", "1")
     project("not_an_issue")
     number = ticket()

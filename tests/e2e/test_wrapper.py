@@ -10,14 +10,17 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
-from reconnect.redaction import Redaction
+from reconnect.reports.redaction import Redaction
 from trials.cases import SERVERS
+from trials.kept import contents, holding, settings_of
+from trials.tools import Ended, Lab
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / "tests" / "lab" / ".state"
@@ -25,7 +28,7 @@ RECONNECT = ROOT / ".venv" / "bin" / "reconnect"
 INVENTORY = str(ROOT / "inventories" / "lab")
 #: Where it does not matter which server it is, this one has the fewest other tests.
 SERVER, ADDRESS = "pgsql", "198.18.20.23"
-SCHEMA = json.loads((ROOT / "docs" / "result.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "docs" / "reference" / "schemas" / "result.json").read_text())
 
 pytestmark = pytest.mark.hosts(SERVER)
 
@@ -55,7 +58,7 @@ def busy_project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def inventory(tmp_path: Path):
+def inventory(tmp_path: Path) -> Callable[..., str]:
     """Makes an inventory of its own beside the lab's variables; gives back its folder."""
 
     def make(hosts: str, **variables: str) -> str:
@@ -63,7 +66,8 @@ def inventory(tmp_path: Path):
         folder.mkdir(parents=True)
         (tmp_path / "tests").symlink_to(ROOT / "tests")
         (folder / "hosts").write_text(hosts + "[lab_hosts:children]\nservers\n")
-        (folder / "host_vars").symlink_to(ROOT / "inventories" / "lab" / "host_vars")
+        for name in ("host_vars", "accounts"):
+            (folder / name).symlink_to(ROOT / "inventories" / "lab" / name)
         (folder / "group_vars").mkdir()
         for file in (ROOT / "inventories" / "lab" / "group_vars").iterdir():
             (folder / "group_vars" / file.name).symlink_to(file)
@@ -73,13 +77,13 @@ def inventory(tmp_path: Path):
     return make
 
 
-def busy_on(lab, host: str) -> bool:
+def busy_on(lab: Lab, host: str) -> bool:
     return "97531" in lab.run(host, "sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; true").replace(
         "cat /proc", ""
     )
 
 
-def lease_on(host: str) -> dict | None:
+def lease_on(host: str) -> dict[str, Any] | None:
     """The lease in force on a server, by the module itself."""
     answer = subprocess.run(
         [str(ROOT / ".venv/bin/ansible"), host, "-i", INVENTORY, "-m", "privatewave.reconnect.remedy_lease"],
@@ -90,7 +94,8 @@ def lease_on(host: str) -> dict | None:
         timeout=60,
         check=True,
     ).stdout
-    return json.loads(answer[answer.index("{") :])["lease"]
+    found: dict[str, Any] | None = json.loads(answer[answer.index("{") :])["lease"]
+    return found
 
 
 def local(word: str) -> list[str]:
@@ -109,7 +114,9 @@ def local(word: str) -> list[str]:
     return found
 
 
-def test_a_time_limit_leaves_no_process_and_no_lease(lab, reconnect, busy_project, monkeypatch):
+def test_a_time_limit_leaves_no_process_and_no_lease(
+    lab: Lab, reconnect: Callable[..., Ended], busy_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECONNECT_PROJECT", str(busy_project))
     ended = reconnect("diagnose-server", SERVER, "--inventory", INVENTORY, "--timeout", "15")
     assert ended.code == 13, ended.stderr
@@ -120,7 +127,7 @@ def test_a_time_limit_leaves_no_process_and_no_lease(lab, reconnect, busy_projec
     assert local(ended.result["run_id"]) == []
 
 
-def test_ctrl_c_leaves_no_process_and_no_lease(lab, busy_project, tmp_path):
+def test_ctrl_c_leaves_no_process_and_no_lease(lab: Lab, busy_project: Path, tmp_path: Path) -> None:
     incident = tmp_path / "incident.md"
     asked = ["diagnose-server", SERVER, "--inventory", INVENTORY, "--json", "--incident", f"file:{incident}"]
     process = subprocess.Popen(
@@ -149,7 +156,7 @@ def test_ctrl_c_leaves_no_process_and_no_lease(lab, busy_project, tmp_path):
     assert local(result["run_id"]) == []
 
 
-def test_ctrl_c_in_the_middle_of_a_remedy(lab, tmp_path):
+def test_ctrl_c_in_the_middle_of_a_remedy(lab: Lab, tmp_path: Path) -> None:
     lab.run(SERVER, "rm", "-f", "/var/lib/reconnect/state.json")
     lab("break", "database_hung", "--host", SERVER)
     try:
@@ -162,6 +169,7 @@ def test_ctrl_c_in_the_middle_of_a_remedy(lab, tmp_path):
                 stderr=subprocess.PIPE,
                 text=True,
             )
+            assert process.stderr is not None
             began = next(line for line in process.stderr if "Begin restart_database" in line)
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
@@ -177,19 +185,23 @@ def test_ctrl_c_in_the_middle_of_a_remedy(lab, tmp_path):
     assert local(result["run_id"]) == []
 
 
-def test_an_unreachable_server_does_not_spoil_the_others(lab, reconnect, inventory):
+@pytest.mark.attack("one server fails among others", harm="neighbour")
+def test_an_unreachable_server_does_not_spoil_the_others(
+    lab: Lab, reconnect: Callable[..., Ended], inventory: Callable[..., str]
+) -> None:
     source = inventory(f"[servers]\n{SERVER} ansible_host={ADDRESS}\ngone ansible_host=198.18.20.99\n")
     ended = reconnect("diagnose-server", "servers", "--inventory", source)
     assert ended.code == 12, ended.stderr
-    gone, here = sorted(ended.result, key=lambda result: result["server"])
+    gone, here = sorted(json.loads(ended.stdout), key=lambda result: result["server"])
     assert (gone["state"], here["state"]) == ("unreachable", "succeeded")
     assert here["verdict"]["outcome"] == "healthy"
     for result in (gone, here):
         jsonschema.Draft202012Validator(SCHEMA).validate(result)
 
 
+@pytest.mark.attack("an SSH server that hangs", harm="hang")
 @pytest.mark.hosts(*SERVERS)
-def test_an_ssh_server_that_hangs_is_unreachable_within_its_limit(lab, reconnect):
+def test_an_ssh_server_that_hangs_is_unreachable_within_its_limit(lab: Lab, reconnect: Callable[..., Ended]) -> None:
     lab.run("pbx16", "pkill", "-STOP", "-o", "-x", "sshd")
     try:
         begun = time.monotonic()
@@ -198,12 +210,14 @@ def test_an_ssh_server_that_hangs_is_unreachable_within_its_limit(lab, reconnect
     finally:
         lab.run("pbx16", "pkill", "-CONT", "-o", "-x", "sshd")
     assert ended.code == 12, ended.stderr
-    states = {result["server"]: result["state"] for result in ended.result}
+    states = {result["server"]: result["state"] for result in json.loads(ended.stdout)}
     assert states == {"pbx16": "unreachable", "pbx22": "succeeded", "pgsql": "succeeded"}
     assert seconds < 40
 
 
-def test_a_wrong_key_is_unreachable(lab, reconnect, inventory, tmp_path):
+def test_a_wrong_key_is_unreachable(
+    lab: Lab, reconnect: Callable[..., Ended], inventory: Callable[..., str], tmp_path: Path
+) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True, timeout=30)
     source = inventory(f"[servers]\n{SERVER} ansible_host={ADDRESS} ansible_ssh_private_key_file={tmp_path}/key\n")
     ended = reconnect("diagnose-server", SERVER, "--inventory", source)
@@ -211,7 +225,10 @@ def test_a_wrong_key_is_unreachable(lab, reconnect, inventory, tmp_path):
     assert "denied" in ended.result["error_message"].lower()
 
 
-def test_a_canary_is_found_nowhere(lab, reconnect, inventory, tmp_path):
+@pytest.mark.attack("a planted secret", harm="leak")
+def test_a_canary_is_found_nowhere(
+    lab: Lab, reconnect: Callable[..., Ended], inventory: Callable[..., str], tmp_path: Path
+) -> None:
     canary = "canary-7c2e55d1"
     source = inventory(
         f"[servers]\n{SERVER} ansible_host={ADDRESS}\n", reconnect_database_password=canary, some_secret=canary
@@ -221,7 +238,8 @@ def test_a_canary_is_found_nowhere(lab, reconnect, inventory, tmp_path):
     assert ended.code == 0, ended.stderr
     assert seen == []  # in no command line and no environment while the run lasted
     assert canary not in ended.stdout + ended.stderr
-    kept = [tmp_path / "reconnect", Path.home() / ".ansible" / "tmp", *Path("/tmp").glob("reconnect-*")]
+    assert holding(settings_of(tmp_path), canary) == []
+    kept = [Path.home() / ".ansible" / "tmp", *Path("/tmp").glob("reconnect-*")]
     assert [path for folder in kept for path in _files(folder) if canary.encode() in _content(path)] == []
     places = "/tmp /var/tmp /root/.ansible /var/log /var/lib/reconnect"
     assert lab.run(SERVER, "sh", "-c", f"grep -rl canary-7c2e55d[1] {places} 2>/dev/null; true").strip() == ""
@@ -257,8 +275,9 @@ def _watched(word: str) -> Iterator[list[str]]:
     watcher.join()
 
 
+@pytest.mark.attack("secrets of real servers", harm="leak")
 @pytest.mark.hosts(*SERVERS)
-def test_no_secret_of_the_servers_is_kept(lab, reconnect, tmp_path):
+def test_no_secret_of_the_servers_is_kept(lab: Lab, reconnect: Callable[..., Ended], tmp_path: Path) -> None:
     secrets = {
         word
         for server in json.loads((STATE / "secrets.yml").read_text())["servers"].values()
@@ -269,7 +288,7 @@ def test_no_secret_of_the_servers_is_kept(lab, reconnect, tmp_path):
     ended = reconnect("diagnose-server", "servers", "--inventory", INVENTORY, "--account", "1001", "--verbose")
     assert len(ended.result) == 3, ended.stderr
     texts = [ended.stdout, ended.stderr]
-    texts += [path.read_text(errors="replace") for path in (tmp_path / "reconnect").rglob("*") if path.is_file()]
+    texts += [content.decode(errors="replace") for _, content in contents(settings_of(tmp_path))]
     assert not [secret for secret in secrets for text in texts if secret in text]
 
 
@@ -289,7 +308,7 @@ class Rt:
         self.url = json.loads((STATE / "secrets.yml").read_text())["tracker"]["url"]
         self.token = (STATE / "tracker_token").read_text().strip()
 
-    def ask(self, path: str, body: dict | None = None) -> dict:
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         request = urllib.request.Request(
             f"{self.url}/REST/2.0/{path}",
             data=json.dumps(body).encode() if body else None,
@@ -297,19 +316,21 @@ class Rt:
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=20) as answer:
-            return json.load(answer)
+            found: dict[str, Any] = json.load(answer)
+            return found
 
     def create(self) -> str:
-        ticket = {"Queue": "General", "Subject": "Can't register", "Content": "408", "ContentType": "text/plain"}
-        return str(self.ask("ticket", ticket)["id"])
+        incident = {"Queue": "General", "Subject": "Can't register", "Content": "408", "ContentType": "text/plain"}
+        return str(self.ask("ticket", incident)["id"])
 
-    def attachments(self, ticket: str) -> list[dict]:
+    def attachments(self, incident: str) -> list[dict[str, Any]]:
         fields = "fields=Filename,ContentType,Content&per_page=100"
-        return self.ask(f"ticket/{ticket}/attachments?{fields}")["items"]
+        found: list[dict[str, Any]] = self.ask(f"ticket/{incident}/attachments?{fields}")["items"]
+        return found
 
 
 @pytest.fixture
-def rt(lab, monkeypatch) -> Rt:
+def rt(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Rt:
     tracker = Rt()
     monkeypatch.setenv("RECONNECT_RT_URL", tracker.url)
     monkeypatch.setenv("RECONNECT_RT_TOKEN_FILE", str(STATE / "tracker_token"))
@@ -318,11 +339,11 @@ def rt(lab, monkeypatch) -> Rt:
 
 
 @pytest.mark.hosts(SERVER, "tracker")
-def test_the_ticket_gets_verdict_and_document(rt, reconnect):
-    ticket = rt.create()
-    ended = reconnect("diagnose-server", SERVER, "--inventory", INVENTORY, "--incident", f"rt:{ticket}")
+def test_the_incident_gets_verdict_and_document(rt: Rt, reconnect: Callable[..., Ended]) -> None:
+    incident = rt.create()
+    ended = reconnect("diagnose-server", SERVER, "--inventory", INVENTORY, "--incident", f"rt:{incident}")
     assert ended.code == 0, ended.stderr
-    attachments = rt.attachments(ticket)
+    attachments = rt.attachments(incident)
     assert any(f"{SERVER} — healthy" in item["Content"] for item in attachments if item["ContentType"] == "text/plain")
     [document] = [item for item in attachments if item["Filename"].endswith(f"{SERVER}.json")]
     # Nothing secret leaves this machine, not even an answer's nonce.
@@ -330,33 +351,39 @@ def test_the_ticket_gets_verdict_and_document(rt, reconnect):
 
 
 @pytest.mark.hosts(SERVER, "tracker")
-def test_the_ticket_is_told_of_a_run_that_was_ended(rt, reconnect, busy_project, monkeypatch):
+def test_the_incident_is_told_of_a_run_that_was_ended(
+    rt: Rt, reconnect: Callable[..., Ended], busy_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECONNECT_PROJECT", str(busy_project))
-    ticket = rt.create()
+    incident = rt.create()
     ended = reconnect(
-        "diagnose-server", SERVER, "--inventory", INVENTORY, "--incident", f"rt:{ticket}", "--timeout", "4"
+        "diagnose-server", SERVER, "--inventory", INVENTORY, "--incident", f"rt:{incident}", "--timeout", "4"
     )
     assert ended.code == 13, ended.stderr
-    assert any(f"{SERVER} — timed_out" in item["Content"] for item in rt.attachments(ticket))
+    assert any(f"{SERVER} — timed_out" in item["Content"] for item in rt.attachments(incident))
 
 
 @pytest.mark.hosts(SERVER, "tracker")
-def test_a_ticket_is_closed_where_the_table_says_so(rt, reconnect, monkeypatch):
+def test_an_incident_is_closed_where_the_table_says_so(
+    rt: Rt, reconnect: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECONNECT_OUTCOMES", '{"healthy": {"do": "close", "reason": "Healthy"}}')
-    ticket = rt.create()
-    assert reconnect("diagnose-server", SERVER, "--inventory", INVENTORY, "--incident", f"rt:{ticket}").code == 0
-    assert rt.ask(f"ticket/{ticket}")["Status"] == "resolved"
+    incident = rt.create()
+    assert reconnect("diagnose-server", SERVER, "--inventory", INVENTORY, "--incident", f"rt:{incident}").code == 0
+    assert rt.ask(f"ticket/{incident}")["Status"] == "resolved"
 
 
 @pytest.mark.hosts(SERVER, "tracker")
 @pytest.mark.parametrize(
-    ("ticket", "token", "sentence"),
+    ("incident", "token", "sentence"),
     [("999999", None, "has no incident rt:999999 (404)"), ("1", "wrong", "does not accept the credentials (401)")],
 )
-def test_a_report_that_rt_does_not_take_is_pending(rt, reconnect, monkeypatch, ticket, token, sentence):
+def test_a_report_that_rt_does_not_take_is_pending(
+    rt: Rt, reconnect: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, incident: str, token: str, sentence: str
+) -> None:
     if token:
         monkeypatch.setenv("RECONNECT_RT_TOKEN", token)
-    ended = reconnect("diagnose-server", SERVER, "--inventory", INVENTORY, "--incident", f"rt:{ticket}")
+    ended = reconnect("diagnose-server", SERVER, "--inventory", INVENTORY, "--incident", f"rt:{incident}")
     assert ended.code == 14, ended.stderr
     assert sentence in ended.stderr
     assert ended.result["verdict"]["outcome"] == "healthy"

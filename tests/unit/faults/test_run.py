@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
-from trials import command, schedule, tools, trial
+from trials import command, schedule, tools, trial, warm
 from trials.cases import Case
+
+
+def taken(turns: schedule.Turns, queue: list[Case]) -> Case:
+    found = turns.take(queue)
+    assert found is not None
+    return found
 
 
 def case(name: str, server: str, *places: str) -> Case:
     return Case("fault", name, server, "one", (name,), frozenset({server, *places}), expects={"root_cause": name})
 
 
-def test_a_queue_goes_on_with_other_cases_while_a_shared_host_is_taken():
+def test_a_queue_goes_on_with_other_cases_while_a_shared_host_is_taken() -> None:
     turns = schedule.Turns(threading.Event())
     first, second = [case("a", "pbx22", "edge")], [case("b", "pbx16", "edge"), case("c", "pbx16")]
-    edge = turns.take(first)
-    assert (edge.name, turns.take(second).name) == ("a", "c")
+    edge = taken(turns, first)
+    assert (edge.name, taken(turns, second).name) == ("a", "c")
     turns.give_back(edge)
     turns.give_back(case("c", "pbx16"))
-    assert turns.take(second).name == "b"
+    assert taken(turns, second).name == "b"
 
 
-def test_a_queue_waits_where_it_has_nothing_else_to_do():
+def test_a_queue_waits_where_it_has_nothing_else_to_do() -> None:
     turns = schedule.Turns(threading.Event())
-    edge = turns.take([case("a", "pbx22", "edge")])
-    taken: list[str] = []
-    waiting = threading.Thread(target=lambda: taken.append(turns.take([case("b", "pbx16", "edge")]).name))
+    edge = taken(turns, [case("a", "pbx22", "edge")])
+    names: list[str] = []
+    waiting = threading.Thread(target=lambda: names.append(taken(turns, [case("b", "pbx16", "edge")]).name))
     waiting.start()
     waiting.join(0.1)
-    assert taken == []
+    assert names == []
     turns.give_back(edge)
     waiting.join(5)
-    assert taken == ["b"]
+    assert names == ["b"]
 
 
-def test_no_two_cases_that_need_the_same_host_meet():
+def test_no_two_cases_that_need_the_same_host_meet() -> None:
     every = [case(f"{number}{server}", server, "edge") for number in range(20) for server in ("pbx22", "pbx16")]
     inside: list[str] = []
     met: list[list[str]] = []
@@ -52,39 +60,39 @@ def test_no_two_cases_that_need_the_same_host_meet():
     assert all(len(names) == 1 for names in met)
 
 
-def test_a_case_whose_diagnosis_was_ended_has_no_outcome_and_none_follows(monkeypatch):
+def test_a_case_whose_diagnosis_was_ended_has_no_outcome_and_none_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(one: Case, *_: object) -> trial.Outcome:
         if one.name == "b":
             raise tools.Interrupted("the run was cancelled")
         return trial.Outcome(one.id, one.kind, one.name, one.server, one.causes, False)
 
     monkeypatch.setattr(command, "run", run)
-    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     outcomes, _seconds = command.carry_out([case(name, "pbx22") for name in "abc"], record=False)
     assert [one.name for one in outcomes] == ["a"]
 
 
-def test_a_cancelled_run_is_no_verdict(monkeypatch, tmp_path):
+def test_a_cancelled_run_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     document = '{"state": "cancelled", "verdict": {"root_causes": []}}'
-    monkeypatch.setattr(trial, "reconnect_again", lambda *_: tools.Ended(13, document, ""))
+    monkeypatch.setattr(trial, "reconnect", lambda *_: tools.Ended(13, document, ""))
     with pytest.raises(tools.Interrupted):
         trial.diagnose(case("a", "pbx22"), tmp_path)
 
 
-def test_a_signal_for_the_whole_group_does_not_end_what_was_called():
+def test_a_signal_for_the_whole_group_does_not_end_what_was_called() -> None:
     ended = tools.call(sys.executable, "-c", "import os; print(os.getpgid(0) == os.getpid())")
     assert ended.stdout == "True\n"
 
 
-def test_a_command_that_is_loaded_once_answers_as_the_one_that_is_started(tmp_path):
+def test_a_command_that_is_loaded_once_answers_as_the_one_that_is_started(tmp_path: Path) -> None:
     for words in (["version"], ["runs"], ["diagnose-server"], ["nonsense"]):
         cold = tools.call(tools.RECONNECT, *words, env=tools.surroundings(tmp_path))
-        code = tools.warm.call(words, tools.surroundings(tmp_path), tmp_path, 30)
+        code = warm.call(words, tools.surroundings(tmp_path), tmp_path, 30)
         printed = ((tmp_path / "stdout").read_text(), (tmp_path / "stderr").read_text())
         assert (code, *printed) == (cold.code, cold.stdout, cold.stderr)
 
 
-def test_who_waits_too_long_for_it_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(tools.warm, "call", lambda *_: (_ for _ in ()).throw(TimeoutError()))
+def test_who_waits_too_long_for_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "call", lambda *_: (_ for _ in ()).throw(TimeoutError()))
     with pytest.raises(tools.ToolError, match="no end in 330 s"):
-        tools.reconnect_again(tmp_path, "diagnose-server", "pbx22")
+        tools.reconnect(tmp_path, "diagnose-server", "pbx22")

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from labkit import images
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICE = ROOT / "tests/lab/hosts/pbx/files/usr/local/lib/sip-session-log.in"
-RECORDED = ROOT / "tests/unit/client/recorded"
+RECORDED = ROOT / "tests/unit/plugins/module_utils/_asterisk/recorded"
+#: Event, account, address and details.
+Entry = tuple[str, str | None, str, str | None]
 PHONE, OTHER = "198.18.20.1:4000", "198.18.20.1:4001"
 
 
 @pytest.fixture(scope="module", params=[("mariadb", "pymysql"), ("pgsql", "psycopg2")], ids=lambda param: param[0])
-def service(request, tmp_path_factory):
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     recipe, driver = request.param
     pytest.importorskip(driver)
     file = tmp_path_factory.mktemp(recipe) / "sip-session-log"
     file.write_bytes(images.fill(SERVICE.read_bytes(), images.values_of(recipe)))
     loader = SourceFileLoader("sip_session_log", str(file))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     return module
 
@@ -30,32 +36,32 @@ def service(request, tmp_path_factory):
 class Log:
     """A `Sessions` whose clock stands still until it is told, and the entries it made."""
 
-    def __init__(self, service, lasts=None):
+    def __init__(self, service: ModuleType, lasts: int | None = None) -> None:
         self.now = 1000.0
-        self.entries = []
+        self.entries: list[Entry] = []
         self.sessions = service.Sessions(
             lambda event, account, place, _agent, details: self.entries.append((event, account, place, details)),
             lambda _account: ("a phone", lasts),
             clock=lambda: self.now,
         )
 
-    def request(self, account="601", place=PHONE, transport="TLS"):
+    def request(self, account: str = "601", place: str = PHONE, transport: str = "TLS") -> None:
         address, _colon, port = place.rpartition(":")
         remote = f"IPV4/{transport}/{address}/{port}"
         self.sessions.take(
             {"Event": "SuccessfulAuth", "Service": "PJSIP", "AccountID": account, "RemoteAddress": remote}
         )
 
-    def contact(self, status, account="601", place=PHONE):
+    def contact(self, status: str, account: str = "601", place: str = PHONE) -> None:
         uri = f"sip:{account}@{place};transport=TLS"
         self.sessions.take({"Event": "ContactStatus", "URI": uri, "ContactStatus": status, "EndpointName": account})
 
-    def taken(self):
+    def taken(self) -> list[Entry]:
         taken, self.entries = self.entries, []
         return taken
 
 
-def recorded(name):
+def recorded(name: str) -> Iterator[dict[str, str]]:
     """The events of AMI in a recording."""
     for part in (RECORDED / name).read_text().split("\n\n"):
         kind, _line, text = part.strip().partition("\n")
@@ -64,7 +70,7 @@ def recorded(name):
 
 
 @pytest.mark.parametrize("name", ["pjsip22.txt", "sip16-ami.txt"])
-def test_a_recorded_client_connects_registers_and_unregisters(service, name):
+def test_a_recorded_client_connects_registers_and_unregisters(service: ModuleType, name: str) -> None:
     log = Log(service)
     for event in recorded(name):
         log.sessions.take(event)
@@ -75,7 +81,7 @@ def test_a_recorded_client_connects_registers_and_unregisters(service, name):
         assert told[-2:] == ["REGISTER", "UNREGISTER"]
 
 
-def test_a_connection_that_breaks_is_a_network_error(service):
+def test_a_connection_that_breaks_is_a_network_error(service: ModuleType) -> None:
     log = Log(service, lasts=60)
     log.request()
     log.contact("NonQualified")
@@ -89,7 +95,7 @@ def test_a_connection_that_breaks_is_a_network_error(service):
     ]
 
 
-def test_a_registration_that_is_renewed_and_then_runs_out_has_expired(service):
+def test_a_registration_that_is_renewed_and_then_runs_out_has_expired(service: ModuleType) -> None:
     log = Log(service, lasts=60)
     log.request()
     log.contact("NonQualified")
@@ -111,7 +117,9 @@ def test_a_registration_that_is_renewed_and_then_runs_out_has_expired(service):
 
 
 @pytest.mark.parametrize("order", [("Removed", "NonQualified"), ("NonQualified", "Removed")])
-def test_a_contact_that_gives_way_is_replaced_and_the_new_one_stays(service, order):
+def test_a_contact_that_gives_way_is_replaced_and_the_new_one_stays(
+    service: ModuleType, order: tuple[str, str]
+) -> None:
     log = Log(service)
     log.request()
     log.contact("NonQualified")
@@ -124,7 +132,7 @@ def test_a_contact_that_gives_way_is_replaced_and_the_new_one_stays(service, ord
     assert log.sessions.registered == {"601": OTHER}
 
 
-def test_asterisk_that_stops_ends_every_session(service):
+def test_asterisk_that_stops_ends_every_session(service: ModuleType) -> None:
     log = Log(service)
     for account, place in (("601", PHONE), ("602", OTHER)):
         log.request(account, place)
@@ -137,7 +145,7 @@ def test_asterisk_that_stops_ends_every_session(service):
     ]
 
 
-def test_udp_and_the_management_interface_make_no_connection(service):
+def test_udp_and_the_management_interface_make_no_connection(service: ModuleType) -> None:
     log = Log(service)
     log.request(transport="UDP")
     log.sessions.take(
@@ -146,7 +154,7 @@ def test_udp_and_the_management_interface_make_no_connection(service):
     assert log.taken() == []
 
 
-def test_strangers_fill_no_memory(service):
+def test_strangers_fill_no_memory(service: ModuleType) -> None:
     log = Log(service)
     for number in range(3 * service.PLACES):
         log.request(f"stranger{number}", f"198.18.20.1:{number}")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of plugins share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+Alone = Callable[..., tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Alone:
+    """Runs ansible-playbook without the wrapper; gives back what was printed, and the result documents by name."""
+    results = tmp_path / "results"
+
+    def run(playbook: Path, *options: Any, command: Any = None, environment: Any = ()) -> tuple[str, dict[str, Any]]:
+        ended = subprocess.run(
+            [*(command or [Path(sys.executable).with_name("ansible-playbook")]), playbook, *options],
+            cwd=ROOT,
+            env={**os.environ, "RECONNECT_RESULT_DIR": str(results), **dict(environment)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        documents = {file.name: json.loads(file.read_text()) for file in results.glob("*.json")}
+        return ended.stdout + ended.stderr, documents
+
+    return run

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hostile text, as it is shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.module_utils import _text as text
+
+
+def test_a_log_line_cannot_move_the_cursor() -> None:
+    assert text.printable("a\x1b[2Jb\r\u202ec\td") == "a\\x1b[2Jb\\x0d\\u202ec\td"
+    assert len(text.printable("x" * 10000)) == text.TEXT_LIMIT + 1
+
+
+@pytest.mark.attack("invisible and bidirectional characters")
+def test_what_is_not_seen_is_escaped() -> None:
+    # Whatever Unicode calls a format character, and fillers and marks that are shown as nothing.
+    unseen = [
+        chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp", "Cs")
+    ]
+    # These signs are shown: they stand around the digits that follow.
+    shown = {
+        "\u0600",
+        "\u0601",
+        "\u0602",
+        "\u0603",
+        "\u0604",
+        "\u0605",
+        "\u06dd",
+        "\u070f",
+        "\u0890",
+        "\u0891",
+        "\u08e2",
+    }
+    shown |= {chr(code) for code in (0x110BD, 0x110CD, *range(0x13430, 0x13440))}
+    for character in (
+        {*unseen, *"\u034f\u115f\u1160\u180b\u2800\u3164\ufe0f\uffa0\U000e0041"} - shown - {"\t", "\n", "\r"}
+    ):
+        assert text.one_line(f"a{character}b") == f"a{text.escape(character)}b", hex(ord(character))
+    assert text.printable("a\u061c\xad\u180e\u3164\U000e0041b") == r"a\u061c\xad\u180e\u3164\U000e0041b"
+    assert text.one_line("Zoë, 電話, مرحبا, +39 02") == "Zoë, 電話, مرحبا, +39 02"

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract of the senders, on every road for real: one play for each asks modules over a local connection."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from ansible._internal._templating._datatag import DeprecatedAccessAuditContext
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import senders
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import ANSWER_LIMIT
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.payload import PATH_INFO, SERVER_INFO
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import settings
+
+ROOT = Path(__file__).parents[4]
+ROADS = ("Wrapped", "Script", "Kept")
+RUN_ID = "run-7f3a"
+
+#: An action that asks one question by the road that the task names, and keeps the probe of it in a file.
+ASK = """
+import json
+from ansible.plugins.action import ActionBase
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import senders
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import plain
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        asked = plain(self._task.args)
+        sender = getattr(senders, asked["road"])(senders.Endpoint.of(self, task_vars))
+        question = lambda: sender.ask(asked["module"], asked["arguments"])
+        answer = senders.ask_all({"it": (question, asked["limit"])})["it"]
+        with open(asked["file"], "w") as file:
+            json.dump({"answer": answer, "chosen": senders.road(asked["module"], asked["interpreter"]).__name__}, file)
+        return {"changed": False}
+"""
+TARGET = {
+    "name": "a",
+    "sip_domain": "",
+    "addresses": ["127.0.0.1"],
+    "transports": [{"transport": "tcp", "port": 1}],
+    "resolvers": [],
+    "srv": "",
+    "provisioning_url": "",
+}
+STRANGE = [
+    "'''\"\"\"",
+    "{{ 7*7 }}",
+    "{% raw %}",
+    "$(touch owned)",
+    "; touch owned",
+    "{package}",
+    "\\",
+    "a\nb",
+    "é€",
+    "%s",
+]
+#: Values that equal half of an evidence document, and secrets that are nowhere in it.
+WANTED = {
+    "username": "1001",
+    "password": "canary-password",
+    "virtual_number": "+390212345678",
+    "enabled": True,
+    "edition": "professional",
+    "security_model": "end_to_end",
+    "obfuscation": {"mode": "none", "key": "canary-key"},
+    "keep_alive": True,
+    "keep_alive_seconds": 0,
+    "server": "pbx",
+    "group": "acme",
+    "transport": "tls",
+    "context": "",
+    "codecs": ["alaw"],
+    "max_contacts": 1,
+    "acl": [],
+    "profile": {"name": "default", "activation": "automatic", "logging": False, "licence": "canary-licence"},
+}
+DOCUMENT = {"username": "1001", "name": "privategsm.json", "content": '{"password": "canary-password"}'}
+#: What a compromised host answers: names that no module documents, and values of other types than it documents.
+HOSTILE = {
+    "changed": "spoofed",
+    "ansible_facts": {"spoofed": True},
+    "add_host": {"host_name": "spoofed"},
+    "warnings": ["spoofed"],
+    "host": ["spoofed"],
+    "asterisk": "spoofed",
+    "database": {"spoofed": {"ok": True, "seconds": 0, "data": 1}},
+    "spoofed": 1,
+}
+LIMIT = 20.0
+#: How long the host hangs, in seconds: of the tests that run side by side each knows its own.
+HANG = f"300.{os.getpid()}"
+
+
+class Road:
+    """One road, and the probes of the questions that were asked on it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.tasks: list[dict[str, Any]] = []
+
+    def interpreter(self, name: str, script: str) -> str:
+        """An interpreter that is a shell script of ours."""
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def ask(
+        self, name: str, module: str, arguments: Any, script: str = "", limit: float = LIMIT, chosen: str = "auto"
+    ) -> None:
+        """Ask in the play; ``script`` runs instead of Python, ``chosen`` is an interpreter to choose a road for."""
+        interpreter = self.interpreter(f"python-{len(self.tasks)}", script) if script else sys.executable
+        asked = {"road": self.name, "module": module, "arguments": arguments, "limit": limit, "interpreter": chosen}
+        self.tasks.append(
+            {
+                "name": name,
+                "ask": {**asked, "file": str(self.folder / f"{name}.json")},
+                "vars": {"ansible_python_interpreter": interpreter},
+                "environment": {"RECONNECT_RUN_ID": RUN_ID},
+            }
+        )
+
+    def run(self) -> None:
+        """Run the play. What looks like an expression is marked as the untrusted text that it is."""
+        (self.folder / "action_plugins").mkdir()
+        (self.folder / "action_plugins" / "ask.py").write_text(ASK)
+        (self.folder / "questions.json").write_text(json.dumps([task["ask"] for task in self.tasks]))
+        questions = "{{ lookup('ansible.builtin.file', playbook_dir ~ '/questions.json') | from_json }}"
+        tasks = [{**task, "ask": f"{{{{ questions[{number}] }}}}"} for number, task in enumerate(self.tasks)]
+        play = {"hosts": "all", "gather_facts": False, "vars": {"questions": questions}, "tasks": tasks}
+        (self.folder / "play.yml").write_text(json.dumps([play]))
+        ended = subprocess.run(
+            [
+                Path(sys.executable).with_name("ansible-playbook"),
+                *("-i", "server,", "-c", "local", self.folder / "play.yml"),
+            ],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "ANSIBLE_STDOUT_CALLBACK": "default",
+                "ANSIBLE_INJECT_INVALID_TASK_ATTRIBUTE_WARNING": "0",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    def __getitem__(self, name: str) -> Any:
+        """The probe of a question."""
+        return json.loads((self.folder / f"{name}.json").read_text())["answer"]
+
+    def chosen(self, name: str) -> Any:
+        """The road that was chosen for the interpreter of a question."""
+        return json.loads((self.folder / f"{name}.json").read_text())["chosen"]
+
+
+def play(name: str, folder: Path) -> Road:
+    """Every question on one road."""
+    road = Road(name, folder)
+    wanted = {"settings": settings({}), "account": "1001", "wanted": WANTED, "documents": [DOCUMENT]}
+    strange = [{**TARGET, "name": name, "addresses": []} for name in STRANGE]
+    road.ask("path", PATH_INFO, {"vantage": "here", "targets": [TARGET]})
+    road.ask("server", SERVER_INFO, wanted, chosen="auto_silent")
+    road.ask("strange", PATH_INFO, {"vantage": "".join(STRANGE), "targets": strange}, chosen="/usr/bin/python3")
+    road.ask("exception", PATH_INFO, {"vantage": "here", "targets": [{}]})
+    road.ask("crash", SERVER_INFO, wanted, f"exec {sys.executable} -c 'raise SystemExit(\"no memory\")'")
+    road.ask("hostile", SERVER_INFO, wanted, f"cat >/dev/null; cat <<'EOF'\n{json.dumps(HOSTILE)}\nEOF")
+    flood = f'print(\'{{"host": {{"a": "\' + "a" * {ANSWER_LIMIT} + \'"}}}}\')'
+    road.ask("flood", SERVER_INFO, wanted, f"cat >/dev/null; exec {sys.executable} - <<'EOF'\n{flood}\nEOF")
+    noted = f'printenv RECONNECT_RUN_ID > {folder}/run_id; exec {sys.executable} "$@"'
+    road.ask("environment", PATH_INFO, {"vantage": "here", "targets": []}, noted)
+    road.ask("hang", PATH_INFO, {"vantage": "here", "targets": []}, f"echo $$ > {folder}/pid; sleep {HANG}", 3.0)
+    road.run()
+    return road
+
+
+@pytest.fixture(scope="module")
+def roads(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Road]:
+    return {name: play(name, tmp_path_factory.mktemp(name)) for name in ROADS}
+
+
+@pytest.fixture(params=ROADS)
+def road(request: pytest.FixtureRequest, roads: dict[str, Road]) -> Road:
+    return roads[request.param]
+
+
+def test_a_question_is_answered(road: Road) -> None:
+    (path,) = road["path"]["data"]["paths"].values()
+    assert path["data"]["tcp"]["127.0.0.1:1"]["error"] == "refused"
+    assert path["data"]["icmp"]["127.0.0.1"]["data"]["received"] == 5
+
+
+def test_arguments_are_data_whatever_they_look_like(road: Road) -> None:
+    paths = road["strange"]["data"]["paths"]
+    assert {name: path["data"]["vantage"] for name, path in paths.items()} == dict.fromkeys(STRANGE, "".join(STRANGE))
+    assert not (ROOT / "owned").exists()
+
+
+@pytest.mark.parametrize(("question", "said"), [("exception", "name"), ("crash", "no memory")])
+def test_an_exception_is_an_answer(road: Road, question: str, said: str) -> None:
+    answer = road[question]
+    assert (answer["ok"], answer["error"]) == (False, "failed")
+    assert said in answer["message"]
+    assert "\n" not in answer["message"]
+
+
+@pytest.mark.attack("a server sends too much output", harm="hang")
+def test_too_much_output_is_refused(road: Road) -> None:
+    assert (road["flood"]["ok"], road["flood"]["error"]) == (False, "invalid")
+
+
+def test_what_no_module_documents_is_dropped(road: Road) -> None:
+    assert road["hostile"]["data"] == {"database": HOSTILE["database"]}
+
+
+def test_the_environment_of_the_task_reaches_the_module(road: Road) -> None:
+    assert road["environment"]["ok"]
+    assert (road.folder / "run_id").read_text() == RUN_ID + "\n"
+
+
+def test_a_time_limit_ends_what_was_started(road: Road) -> None:
+    assert (road["hang"]["error"], road["hang"]["message"]) == ("timed_out", "no answer within 3 s")
+    pid = int((road.folder / "pid").read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert not [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", HANG]]
+
+
+@pytest.mark.attack("a secret in a module's arguments", harm="leak")
+def test_no_secret_is_in_the_answer_and_nothing_else_is_hidden(road: Road) -> None:
+    text = json.dumps(road["server"])
+    assert [word for word in ("canary-", "VALUE_SPECIFIED") if word in text] == []
+
+
+def outcomes(road: Road) -> dict[str, Any]:
+    """Of every probe of the server whether it was answered, and why not: what does not change from second to second."""
+    subsets = road["server"]["data"]
+    return {
+        f"{subset}.{name}": (probe["ok"], probe.get("error"), probe.get("message"), type(probe.get("data")).__name__)
+        for subset, probes in subsets.items()
+        for name, probe in probes.items()
+    }
+
+
+def stable_interfaces(road: Road) -> list[dict[str, Any]]:
+    """The interfaces of this machine but for those of containers, which come and go."""
+    interfaces = road["server"]["data"]["host"]["interfaces"]["data"]
+    return [one for one in interfaces if not one["name"].startswith("veth")]
+
+
+@pytest.mark.parametrize("other", ROADS[1:])
+def test_every_road_brings_the_same_evidence_with_an_account_named(roads: dict[str, Road], other: str) -> None:
+    one, second = roads[ROADS[0]], roads[other]
+    assert outcomes(one) == outcomes(second)
+    assert {"account.registry", "account.documents", "host.interfaces"} <= outcomes(one).keys()
+    assert stable_interfaces(one) == stable_interfaces(second) != []
+    for subset, name in (("host", "routes"), ("account", "documents")):
+        assert one["server"]["data"][subset][name]["data"] == second["server"]["data"][subset][name]["data"]
+    documents = one["server"]["data"]["account"]["documents"]["data"]["documents"]
+    assert documents == [{"name": "privategsm.json", "state": "missing"}]
+
+
+@pytest.mark.parametrize(("question", "name"), [("path", "Wrapped"), ("server", "Wrapped"), ("strange", "Kept")])
+def test_the_interpreter_chooses_the_road(road: Road, question: str, name: str) -> None:
+    assert road.chosen(question) == name
+
+
+def test_questions_that_template_at_the_same_time_do_not_end_each_others_contexts() -> None:
+    # Ansible refuses contexts that end in another order than they began in.
+    with DeprecatedAccessAuditContext():
+        both_are_inside = threading.Barrier(2, timeout=5)
+        first_has_ended = threading.Event()
+
+        def first() -> None:
+            with DeprecatedAccessAuditContext():
+                both_are_inside.wait()
+            first_has_ended.set()
+
+        def second() -> None:
+            with DeprecatedAccessAuditContext():
+                both_are_inside.wait()
+                first_has_ended.wait(5)
+
+        answers = senders.ask_all({"first": (first, 9.0), "second": (second, 9.0)})
+    assert [one["ok"] for one in answers.values()] == [True, True], answers

@@ -1,0 +1,429 @@
+"""A run in a process that the warm process forks is what it would be in one that was started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from reconnect.ansible.processes import MARK, any_runs, wait_until
+from reconnect.ansible.warm import protocol
+from reconnect.ansible.warm.starting import Warm
+
+#: What a program finds when it starts, and then what a test asks of it.
+PROGRAM = """\
+import json, locale, os, resource, signal, subprocess, sys, tempfile, time
+
+def tried(ask):
+    try:
+        return ask()
+    except OSError as error:
+        return type(error).__name__
+
+def main():
+    with open('/proc/self/environ') as file:
+        shown = sorted(filter(None, file.read().split('\\0')))
+    with open('/proc/self/cmdline') as file:
+        words = file.read().rstrip('\\0').split('\\0')
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    streams = [[s.fileno(), s.encoding, s.errors, s.line_buffering, s.isatty()] for s in streams]
+    return {
+        'environment': sorted(os.environ.items()), 'shown': shown, 'words': words[1:], 'argv': sys.argv,
+        'folder': os.getcwd(), 'umask': os.umask(0o22), 'path': sys.path, 'flags': list(sys.flags), 'name': __name__,
+        'file': __file__, 'limits': [resource.getrlimit(n) for n in range(16)], 'streams': streams,
+        'ignored': [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN],
+        'interrupt': signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+        'blocked': sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        'leads': [os.getsid(0) == os.getpid(), os.getpgrp() == os.getpid()],
+        'terminal': [tried(lambda: os.tcgetpgrp(n) == os.getpid()) for n in range(3)],
+        'dev_tty': tried(lambda: os.close(os.open('/dev/tty', os.O_RDWR))),
+        'open': sorted(os.listdir('/proc/self/fd')), 'temporary': tempfile.gettempdir(), 'zone': time.tzname,
+        'locale': locale.setlocale(locale.LC_CTYPE), 'nice': os.getpriority(os.PRIO_PROCESS, 0),
+        'asked': sys.stdin.readline(), 'reconnect': sorted(n for n in sys.modules if n.startswith('reconnect')),
+    }
+
+print(json.dumps({'pid': os.getpid(), 'found': main()}), flush=True)
+action, *rest = sys.argv[1:]
+if action == 'exit':
+    sys.exit(int(rest[0]))
+if action == 'raise':
+    raise RuntimeError('as asked')
+if action == 'die':
+    os.kill(os.getpid(), int(rest[0]))
+if action == 'wait':
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)
+    print('waits', flush=True)
+    time.sleep(60)
+"""
+MARKED = f"20990101T000000Z-warm{os.getpid()}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with an interpreter, a program, and the sockets."""
+
+    warm: Warm
+    environment: dict[str, str]
+
+    def words(self, *words: str, warm: bool = True) -> list[str]:
+        """The command for the program."""
+        return self.warm.command(["program", *words]) if warm else [str(self.warm.programs / "program"), *words]
+
+    def begin(self) -> psutil.Process:
+        """The warm process, which listens."""
+        self.warm.begin("program", self.environment)
+        return self.listening()
+
+    def socket(self) -> Path:
+        """Where it listens for such an environment."""
+        found = protocol.surroundings(self.environment, str(self.warm.programs / "program"))
+        return self.warm.folder / protocol.name_of(found)
+
+    def listening(self) -> psutil.Process:
+        """Whoever listens."""
+        assert wait_until(self.socket().exists, 20)
+        with socket.socket(socket.AF_UNIX) as connection, protocol.private_folder(str(self.warm.folder)) as path:
+            connection.connect(f"{path}/{self.socket().name}")
+            return psutil.Process(protocol.peer(connection))
+
+    def run(self, *words: str, warm: bool = True, **more: object) -> subprocess.CompletedProcess[str]:
+        """The program's end."""
+        found: subprocess.CompletedProcess[str] = subprocess.run(
+            self.words(*words, warm=warm),
+            env=self.environment,
+            input="a line\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            **more,  # type: ignore[call-overload]
+        )
+        return found
+
+    def is_warm(self) -> bool:
+        """Whether a run of the program takes place in a process that the warm process forked."""
+        with subprocess.Popen(
+            self.words("exit", "0"), env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            return bool(json.loads(process.stdout.read())["pid"] != process.pid)
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Place]]:
+    """Makes a place; every warm process in it ends with the tests."""
+    made = []
+
+    def one(program: str = PROGRAM, idle: float = 60.0, runs: int = 100, **environment: str) -> Place:
+        folder = tmp_path_factory.mktemp("warm")
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "python").symlink_to(sys.executable)
+        file = programs / "program"
+        file.write_text(f"#!{programs}/python\n{program}")
+        file.chmod(0o755)
+        sockets = folder / "sockets"
+        sockets.mkdir(mode=0o700)
+        kept = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+        marked = {MARK: MARKED, "LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo", "TMPDIR": str(folder), "EMPTY": ""}
+        (folder / "collection").mkdir()
+        place = Place(Warm(sockets, folder / "collection", programs, idle, runs), {**kept, **marked, **environment})
+        made.append(place)
+        return place
+
+    yield one
+    for place in made:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if str(place.warm.folder) in process.cmdline():
+                    process.kill()
+
+
+@pytest.fixture(scope="module")
+def place(make: Callable[..., Place]) -> Place:
+    """A place with a warm process, for all tests that leave it as it is."""
+    place = make()
+    place.begin()
+    return place
+
+
+def found(stdout: str) -> dict[str, object]:
+    return dict(json.loads(stdout.splitlines()[0])["found"])
+
+
+def in_a_terminal(words: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
+    """How a program ends that a terminal of its own was given to, and what it printed."""
+    pid, terminal = pty.fork()
+    if not pid:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.closerange(3, 256)
+        os.execve(words[0], list(words), environment)
+    os.write(terminal, b"a line\n")
+    printed = b""
+    with contextlib.suppress(OSError):
+        while more := os.read(terminal, 65536):
+            printed += more
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), printed.decode().replace("a line\r\n", "", 1)
+
+
+def once_it_waits(process: subprocess.Popen[str]) -> str:
+    """The first line of a program that waits, as soon as it waits."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert process.stdout.readline() == "waits\n"
+    return line
+
+
+@pytest.fixture
+def waiting(place: Place) -> Iterator[subprocess.Popen[str]]:
+    """The launcher of a program that waits and has a child in another session."""
+    with subprocess.Popen(
+        place.words("wait"), env=place.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def of_the_run() -> list[int]:
+    """What runs of the run, for whoever looks at the environment that the kernel shows."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARK) == MARKED and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
+
+
+def end_the_run() -> None:
+    """Ends it as another process does that resumes it."""
+    program = f"from reconnect.ansible.processes import RunProcesses; print(RunProcesses('{MARKED}').kill_all(10))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
+
+
+def test_it_finds_what_it_would_find_when_it_is_started(place: Place, tmp_path: Path) -> None:
+    def prepare() -> None:
+        os.umask(0o27)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        os.setsid()
+
+    cold = place.run("exit", "0", "ü {{ x }}", warm=False, cwd=tmp_path, preexec_fn=prepare)
+    warm = place.run("exit", "0", "ü {{ x }}", cwd=tmp_path, preexec_fn=prepare)
+    assert place.is_warm()
+    assert found(warm.stdout) == found(cold.stdout)
+    assert warm.stderr == cold.stderr == ""
+
+
+def test_it_has_the_terminal_that_it_would_have(place: Place) -> None:
+    cold = in_a_terminal(place.words("exit", "3", warm=False), place.environment)
+    warm = in_a_terminal(place.words("exit", "3"), place.environment)
+    assert found(warm[1]) == found(cold[1])
+    assert found(warm[1])["terminal"] == [True] * 3
+    assert warm[0] == cold[0] == 3
+
+
+@pytest.mark.parametrize(
+    "words", [("exit", "0"), ("exit", "250"), ("raise",), ("die", "9"), ("die", "15"), ("die", "6")]
+)
+def test_it_ends_as_it_would_end(place: Place, words: tuple[str, ...]) -> None:
+    cold, warm = place.run(*words, warm=False), place.run(*words)
+    assert warm.returncode == cold.returncode
+    assert warm.stderr.splitlines()[-1:] == cold.stderr.splitlines()[-1:]
+
+
+def test_a_signal_is_passed_on(waiting: subprocess.Popen[str]) -> None:
+    once_it_waits(waiting)
+    waiting.terminate()
+    assert waiting.wait(10) == 7
+    # Also the child that went into a session of its own.
+    assert of_the_run() == []
+
+
+@pytest.mark.attack("the launcher of a run is killed")
+def test_nothing_runs_without_its_launcher(waiting: subprocess.Popen[str]) -> None:
+    once_it_waits(waiting)
+    assert len(of_the_run()) >= 4
+    waiting.kill()
+    assert wait_until(lambda: of_the_run() == [], 10)
+
+
+@pytest.mark.attack("the keeper of a run is killed")
+def test_a_run_ends_with_its_keeper(waiting: subprocess.Popen[str]) -> None:
+    run: Any = psutil.Process(json.loads(once_it_waits(waiting))["pid"])
+    keeper = run.parent()
+    assert keeper is not None
+    keeper.kill()
+    assert waiting.wait(10) == -signal.SIGKILL
+    assert wait_until(lambda: not any_runs([run]), 10)
+    end_the_run()
+    assert of_the_run() == []
+
+
+def test_who_ends_a_run_finds_all_of_it(waiting: subprocess.Popen[str], place: Place) -> None:
+    once_it_waits(waiting)
+    end_the_run()
+    assert of_the_run() == []
+    assert waiting.wait(10) == -signal.SIGKILL
+    assert place.is_warm()
+
+
+def test_a_request_that_is_given_up_begins_nothing(place: Place, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        place.words("exit", "0"), env=place.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as process:
+        process.kill()
+    assert wait_until(lambda: of_the_run() == [], 10)
+    assert place.is_warm()
+
+
+def test_more_descriptors_than_the_standard_ones_go_with_a_start_only(place: Place) -> None:
+    read, write = os.pipe()
+    with subprocess.Popen(
+        place.words("exit", "0"), env=place.environment, stdin=subprocess.DEVNULL, stdout=write, pass_fds=[read]
+    ) as process:
+        pass
+    os.close(write)
+    with open(read, encoding="utf-8") as file:
+        assert json.load(file)["pid"] == process.pid
+
+
+@pytest.mark.parametrize("name", ["PYTHONWARNINGS", "LC_ALL"])
+def test_what_is_read_at_the_start_must_be_the_same(place: Place, name: str) -> None:
+    other = replace(place, environment={**place.environment, name: "C" if name == "LC_ALL" else "ignore"})
+    assert not other.is_warm()
+
+
+def test_limits_that_it_could_not_have_go_with_a_start_only(place: Place) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+
+    with subprocess.Popen(
+        place.words("exit", "0"),
+        env=place.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        preexec_fn=limit,
+    ) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.read())["pid"] == process.pid
+
+
+@pytest.mark.attack("another user may write to the folder of the socket")
+def test_a_folder_that_others_may_use_is_not_used(place: Place) -> None:
+    place.warm.folder.chmod(0o755)
+    try:
+        assert not place.is_warm()
+    finally:
+        place.warm.folder.chmod(0o700)
+    assert place.is_warm()
+
+
+@pytest.mark.attack("another user listens on the socket")
+def test_the_other_end_must_be_the_same_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    one, other = socket.socketpair()
+    with one, other, pytest.raises(protocol.Refused):
+        protocol.peer(one)
+
+
+def test_its_socket_is_private(place: Place) -> None:
+    assert place.socket().stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.attack("nonsense is sent to the socket")
+def test_nonsense_ends_nothing_but_itself(place: Place) -> None:
+    for content in (b"\xff" * 64, b"\0\0\0\x02[]", b"\0\0\0\x02{}", b"\0"):
+        with socket.socket(socket.AF_UNIX) as connection, protocol.private_folder(str(place.warm.folder)) as path:
+            connection.connect(f"{path}/{place.socket().name}")
+            connection.sendall(content)
+    assert place.is_warm()
+
+
+def test_after_its_death_runs_are_started_and_another_one_begins(make: Callable[..., Place]) -> None:
+    place = make()
+    first = place.begin()
+    first.kill()
+    assert wait_until(lambda: not any_runs([first]), 10)
+    assert not place.is_warm()
+    place.warm.begin("program", place.environment)
+    assert wait_until(place.is_warm, 20)
+
+
+def test_a_second_one_does_not_begin(place: Place) -> None:
+    first = place.listening()
+    place.warm.begin("program", place.environment)
+    assert place.listening() == first
+
+
+def test_it_ends_when_nobody_needs_it(make: Callable[..., Place]) -> None:
+    place = make(idle=0.5)
+    place.warm.begin("program", place.environment)
+    assert wait_until(place.socket().exists, 20)
+    assert wait_until(lambda: not place.socket().exists(), 10)
+
+
+def test_it_ends_after_so_many_runs(make: Callable[..., Place]) -> None:
+    # The question who listens is one, too.
+    place = make(runs=2)
+    process = place.begin()
+    assert place.is_warm()
+    assert wait_until(lambda: not any_runs([process]), 10)
+    assert not place.is_warm()
+
+
+def test_it_ends_when_what_it_loaded_changes(make: Callable[..., Place]) -> None:
+    place = make()
+    collection = place.warm.collection / "one.py"
+    collection.write_text("before = 1\n")
+    process = place.begin()
+    collection.write_text("after = 2\n")
+    assert not place.is_warm()
+    assert wait_until(lambda: not any_runs([process]), 10)
+
+
+FAKE = {
+    "constants.py": "import os\nWORD = os.environ.get('ANSIBLE_WORD')\n",
+    "plain.py": "import os\nDISTRIBUTION = os.environ.get('UNIXCONFDIR')\n",
+    "cli/playbook.py": "from ansible import constants, plain\n",
+    "executor/process/worker.py": "",
+    "plugins/strategy/linear.py": "",
+}
+LOADED = """\
+import json, os, sys
+before = sorted(name for name in sys.modules if name.partition('.')[0] == 'ansible')
+from ansible.cli import playbook
+print(json.dumps({'pid': os.getpid(), 'before': before, 'word': playbook.constants.WORD}))
+"""
+
+
+def test_it_never_reads_a_configuration(make: Callable[..., Place], tmp_path: Path) -> None:
+    for name, content in FAKE.items():
+        file = tmp_path / "ansible" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    place = make(LOADED, PYTHONPATH=str(tmp_path), ANSIBLE_WORD="of the first")
+    place.begin()
+    for word in ("of the first", "of another"):
+        told = json.loads(replace(place, environment={**place.environment, "ANSIBLE_WORD": word}).run().stdout)
+        assert told["word"] == word
+        assert "ansible.plain" in told["before"]
+        assert "ansible.constants" not in told["before"]
+    assert place.is_warm()
+    # A module that was loaded had read this one.
+    assert not replace(place, environment={**place.environment, "UNIXCONFDIR": "/elsewhere"}).is_warm()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `reconnect doctor` finds missing, and the command that it names."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from reconnect.ansible.inventory import Inventory
+from reconnect.ansible.project import Project
+from reconnect.cli import commands
+from reconnect.cli.commands import doctor
+from reconnect.settings import Settings
+from reconnect.settings.notifications import NotificationSettings
+from reconnect.settings.service import ServiceSettings
+
+ROOT = Path(__file__).parents[4]
+#: As `ansible --one-line` says it.
+ANSWERS = """\
+good | SUCCESS => {"changed": false,"ping": "pong"}
+new | UNREACHABLE!: Failed to connect to the host via ssh: Host key verification failed.
+shut | UNREACHABLE!: Failed to connect to the host via ssh: root@shut: Permission denied (publickey,password).
+sudo | FAILED! => {"changed": false,"msg": "Task failed: Missing sudo password: sudo: a password is required"}
+lost | UNREACHABLE!: Failed to connect to the host via ssh: ssh: Could not resolve hostname lost: Name or service
+away | UNREACHABLE!: Failed to connect to the host via ssh: ssh: connect to host away port 22: No route to host
+stranger | UNREACHABLE!: what a server printed
+"""
+HOSTS = frozenset(["good", "new", "shut", "sudo", "lost", "away"])
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 4, stdout=ANSWERS))
+
+
+def test_servers_that_nobody_can_log_in_to(answers: None, tmp_path: Path) -> None:
+    found = list(doctor.logins(Inventory(tmp_path, HOSTS, {}), "servers", Project(ROOT)))
+    more = "-m ansible.builtin.ping -vvv"
+    assert [(one.sentence, one.command) for one in found] == [
+        ("Cannot log in to new: its host key is unknown or has changed.", "ssh new"),
+        ("Cannot log in to shut: it refuses the key or the user.", f"ansible -i {tmp_path} shut {more}"),
+        ("Cannot log in to sudo: sudo wants a password there.", "ssh sudo sudo -n true"),
+        ("Cannot log in to lost: its name has no address.", "getent hosts lost"),
+        ("Cannot log in to away: it cannot be reached.", f"ansible -i {tmp_path} away {more}"),
+    ]
+
+
+def test_a_vault_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANSIBLE_VAULT_PASSWORD_FILE", raising=False)
+    monkeypatch.delenv("ANSIBLE_VAULT_IDENTITY_LIST", raising=False)
+    (tmp_path / "plain.yml").write_text("a: 1\n")
+    assert list(doctor.vault(tmp_path, Project(ROOT))) == []
+    (tmp_path / "secret.yml").write_text("a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n")
+    (found,) = doctor.vault(tmp_path, Project(ROOT))
+    assert str(tmp_path / "secret.yml") in found.sentence
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", "/some/file")
+    assert list(doctor.vault(tmp_path, Project(ROOT))) == []
+
+
+def test_vantage_points(tmp_path: Path) -> None:
+    (found,) = doctor.vantage_points(Inventory(tmp_path, HOSTS, {"vantage_points": frozenset()}))
+    assert "no vantage point" in found.sentence
+    assert list(doctor.vantage_points(Inventory(tmp_path, HOSTS, {"vantage_points": frozenset(["phone"])}))) == []
+
+
+def test_a_program_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert [one.command for one in doctor.programs()] == ["apt install openssh-client"]
+
+
+def test_without_an_inventory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RECONNECT_STATE_DIR", str(tmp_path / "state"))
+    assert commands.run(["doctor", "--inventory", str(tmp_path / "nowhere"), "--json"]) == 10
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["sentence"] == f"There is no inventory at '{tmp_path / 'nowhere'}'."
+
+
+def test_a_setting_of_notifications_that_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONNECT_SETTINGS", "/etc/reconnect/own.yml")
+    chat = NotificationSettings.model_validate({"chat": {"url": "https://chat.example.org/hooks/1"}})
+    (found,) = doctor.notifications(Settings.model_construct(service=ServiceSettings(notifications=chat)))
+    assert ("service.origin" in found.sentence, found.command) == (True, "less /etc/reconnect/own.yml")
+    own = ServiceSettings(notifications=chat, origin="https://reconnect.example.org")
+    assert list(doctor.notifications(Settings.model_construct(service=own))) == []

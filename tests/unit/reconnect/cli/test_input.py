@@ -1,0 +1,227 @@
+"""Input is checked first: an invalid one gives one sentence and exit code 2, and nothing is executed."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from reconnect import names
+from reconnect.errors import InputError
+from reconnect.incidents import client_report
+
+from ..conftest import Workplace
+
+EXECUTED = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.file: {path: "{{ playbook_dir }}/../executed", state: touch, mode: "0600"}
+"""
+
+
+@pytest.fixture
+def refused(workplace: Workplace) -> Callable[..., str]:
+    """Calls the command, which has to refuse; gives back its sentence."""
+    workplace.playbook(EXECUTED)
+
+    def call(*arguments: str, json_too: bool = True) -> str:
+        ended = workplace.diagnose(*arguments)
+        assert ended.code == 2, ended.stdout + ended.stderr
+        assert ended.stdout == ""
+        assert len(ended.stderr.splitlines()) == 1, ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert not (workplace.folder / "executed").exists()
+        assert workplace.runs == []
+        return ended.stderr
+
+    return call
+
+
+HOSTILE = [
+    "../x",
+    "{{ 7*7 }}",
+    "all;id",
+    "all:!x",
+    "~regex",
+    "@/etc/passwd",
+    "",
+    "a b",
+    "alpha,beta",
+    "alpha\n",
+    "é",
+    "*",
+]
+
+
+@pytest.mark.attack("hostile names of servers and accounts", harm="execution")
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("kind", ["server", "account", "remedy"])
+def test_a_hostile_name_is_invalid(kind: str, name: str) -> None:
+    with pytest.raises(InputError, match="is not the name of"):
+        names.checked(kind, name)
+
+
+@pytest.mark.attack("hostile names of servers and accounts", harm="execution")
+@pytest.mark.parametrize("name", ["../x", "{{ 7*7 }}", "all;id", "all:!x", "~regex"])
+def test_a_hostile_server_is_refused(refused: Callable[..., str], name: str) -> None:
+    assert "is not the name of a server" in refused(name)
+
+
+@pytest.mark.attack("control characters in a name")
+def test_hostile_characters_do_not_reach_the_terminal(refused: Callable[..., str]) -> None:
+    assert "\x1b" not in refused("\x1b[31malpha")
+
+
+def test_an_unknown_server_names_its_neighbours(refused: Callable[..., str]) -> None:
+    assert "Near it: alpha" in refused("alhpa")
+
+
+def test_an_option_like_server_is_refused(refused: Callable[..., str]) -> None:
+    assert "No such option" in refused("--limit=all")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["alpha", "phone"], "Cannot diagnose 'phone'"),
+        (["phones"], "has no servers in it"),
+        (["alpha", "--account", "{{ x }}"], "is not the name of an account"),
+        (["alpha", "--approve", "restart;id"], "is not the name of a remedy"),
+        (["alpha", "--apply", "--check"], "exclude each other"),
+        (["alpha", "--vault-password-file", "nowhere"], "Cannot find the password file 'nowhere'."),
+        (["alpha", "--timeout", "0"], "--timeout"),
+        (["alpha", "--idle-test", "7"], "--idle-test"),
+        (["alpha", "--idle-test", "901"], "--idle-test"),
+        (["alpha", "--idle-test", "121"], "takes a --timeout of at least 302 s"),
+        (["alpha", "--timeout", "nan"], "--timeout"),
+        (["alpha", "--timeout", "soon"], "--timeout"),
+        (["alpha", "--incident", "nowhere"], "TRACKER:ID"),
+        (["alpha", "--incident", "nobody:1"], "TRACKER:ID"),
+        (["alpha", "--incident", "rt:1;id"], "is not a ticket"),
+        (["alpha", "--incident", "rt:1"], "RECONNECT_RT_TOKEN_FILE"),
+        (["alpha", "--incident", "file:/nowhere/at/all"], "folder does not exist"),
+        (["alpha", "--client-report", "/nowhere"], "Cannot read"),
+        ([], "Give a server"),
+    ],
+)
+def test_invalid_input_is_one_sentence(refused: Callable[..., str], arguments: list[str], sentence: str) -> None:
+    assert sentence in refused(*arguments)
+
+
+def test_a_missing_inventory_is_one_sentence(workplace: Workplace) -> None:
+    ended = workplace.reconnect("diagnose-server", "alpha", "--inventory", "/nowhere")
+    assert (ended.code, ended.stderr) == (2, "reconnect: There is no inventory at '/nowhere'.\n")
+
+
+def test_the_only_inventory_of_a_site_need_not_be_named(workplace: Workplace) -> None:
+    for name in ("example", "site"):
+        (workplace.folder / "inventories" / name).mkdir(parents=True)
+    assert "inventories/site" in workplace.reconnect("diagnose-server", "alpha").stderr
+    (workplace.folder / "inventories" / "site" / "hosts").write_text((workplace.inventory / "hosts").read_text())
+    assert workplace.reconnect("diagnose-server", "alpha").code == 0
+    (workplace.folder / "inventories" / "other").mkdir()
+    ended = workplace.reconnect("diagnose-server", "alpha")
+    assert (ended.code, "(other, site)" in ended.stderr) == (2, True)
+
+
+def test_a_broken_inventory_is_one_sentence(workplace: Workplace) -> None:
+    (workplace.inventory / "hosts").write_text("[servers\nalpha = = \n")
+    ended = workplace.diagnose("alpha")
+    assert ended.code == 2
+    assert "inventory" in ended.stderr
+
+
+def test_a_setting_that_cannot_be_used_is_named(workplace: Workplace) -> None:
+    workplace.environment["RECONNECT_STOP_SECONDS"] = "soon"
+    ended = workplace.diagnose("alpha")
+    assert ended.code == 2
+    assert "RECONNECT_STOP_SECONDS" in ended.stderr
+
+
+def test_a_group_means_its_servers(workplace: Workplace) -> None:
+    ended = workplace.diagnose("all", "alpha", "--json")
+    assert ended.code == 0, ended.stderr
+    assert [result["server"] for result in ended.json()] == ["alpha", "beta"]
+
+
+def test_a_plain_file_is_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "client.log"
+    path.write_text("10:00 {{ 7*7 }}\r\n10:01 \x1b[31mTLS alert\n")
+    assert client_report.read(path).log == ["10:00 {{ 7*7 }}", "10:01 \\x1b[31mTLS alert"]
+
+
+def test_a_log_of_any_length_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "client.log"
+    with path.open("wb") as file:
+        file.write(b"10:00 SSL: certificate has expired\n")
+        for _ in range(20):
+            file.write((b"10:01 keep-alive sent" + b", all is quiet" * 19 + b"\n") * 2_500)
+        file.write(b"\xff\xfe\x00 no text\n" + b"one line without an end " * 500_000 + b"\n10:02 last")
+    tracemalloc.start()
+    try:
+        log = client_report.read(path).log
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 25_000_000
+    assert peak < 16_000_000
+    assert (log[0], log[-1]) == ("10:00 SSL: certificate has expired", "10:02 last")
+    assert len(log) <= client_report.MAX_LOG_LINES + client_report.MAX_ERROR_LINES
+    assert max(map(len, log)) <= client_report.MAX_LINE * 6
+
+
+def test_a_log_in_another_encoding_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "client.log"
+    path.write_bytes("10:00 Zertifikat ungültig\r\n10:01 Ende".encode("utf-16"))
+    assert client_report.read(path).log == ["10:00 Zertifikat ungültig", "10:01 Ende"]
+
+
+def test_a_report_with_fields(tmp_path: Path) -> None:
+    path = tmp_path / "report.yml"
+    path.write_text(
+        "internet: true\nerror_message: 408 timeout\nsettings: {port: 5061, server: pbx}\nlog: |\n  one\n  two\n"
+    )
+    report = client_report.read(path)
+    assert (report.internet, report.settings["port"], report.log) == (True, 5061, ["one", "two"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("r.yml", "a: &a [1]\nb: *a\n", "aliases"),
+        ("r.yml", "!!python/object/apply:os.system [id]", "Cannot parse"),
+        ("r.yml", "- 1\n", "has no fields"),
+        ("r.json", "{", "Cannot parse"),
+        ("r.json", "[" * 100000, "Cannot parse"),
+        ("r.json", json.dumps({"internet": "maybe"}), "internet"),
+        ("r.json", json.dumps({"pasword": "x"}), "its fields are"),
+        ("r.json", json.dumps({"settings": {"a": {"b": 1}}}), "settings.a"),
+        ("r.json", "x" * (client_report.MAX_BYTES + 1), "larger than"),
+    ],
+)
+def test_an_invalid_report_is_refused(tmp_path: Path, name: str, content: str, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(InputError, match=sentence):
+        client_report.read(path)
+
+
+def test_a_client_report_reaches_the_playbook_as_data(workplace: Workplace, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"error_message": "{{ lookup('pipe', 'id') }}"}))
+    workplace.playbook("""
+- hosts: servers
+  gather_facts: false
+  tasks:
+    - name: Judge
+      vars:
+        said: "{{ lookup('ansible.builtin.file', reconnect_client_report_file) | from_json }}"
+      ansible.builtin.set_fact:
+        reconnect_judgement: {verdict: {outcome: not_an_issue, user_message: "{{ said.error_message }}"}, findings: []}
+""")
+    ended = workplace.diagnose("alpha", "--client-report", str(report), "--json")
+    assert ended.code == 0, ended.stderr
+    assert ended.json()["verdict"]["user_message"] == "{{ lookup('pipe', 'id') }}"

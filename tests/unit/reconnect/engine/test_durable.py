@@ -1,0 +1,155 @@
+"""A run and its report come to their end once, whatever ends the process that carries them out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reconnect.engine.slots import Slots
+from reconnect.names import Incident
+from reconnect.runs.request import Request
+from reconnect.runs.store import Runs
+from trials import disk
+
+from ..conftest import Workplace
+
+#: At how many random moments the command is killed.
+MOMENTS = int(os.environ.get("RECONNECT_MOMENTS", "4"))
+
+SLOW = """
+- hosts: servers
+  gather_facts: false
+  tasks:
+    - name: Begin
+      ansible.builtin.raw: echo begun >> {{ playbook_dir }}/../begun
+    - name: Be busy
+      ansible.builtin.raw: for _ in $(seq 600); do test -e {{ playbook_dir }}/../go && exit; sleep 0.1; done; exit 1
+    - name: Judge
+      ansible.builtin.set_fact:
+        reconnect_judgement: {verdict: {outcome: not_an_issue, user_message: "Ask your provider."}, findings: []}
+"""
+
+
+def request_of(workplace: Workplace, incident: str | None = None) -> Request:
+    """A diagnosis of alpha."""
+    return Request(
+        playbook="diagnose-server.yml",
+        mode="diagnose",
+        named=["alpha"],
+        servers=["alpha"],
+        inventory=str(workplace.inventory),
+        incident=Incident.parse(incident) if incident else None,
+        timeout=60,
+        command=["diagnose-server", "alpha"],
+    )
+
+
+def ended_once(incident: Path) -> None:
+    """One report, one message to the user, closed once."""
+    text = incident.read_text()
+    assert text.count("-report]") == 1
+    assert text.count("-user]") == 1
+    assert text.count("Status: closed (Not an issue)") == 1
+
+
+@pytest.mark.attack("the command is killed")
+def test_a_run_that_was_killed_is_restarted_and_reported_once(
+    workplace: Workplace, wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    workplace.playbook(SLOW)
+    incident = tmp_path / "incident.md"
+    asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
+    process = workplace.start(*asked)
+    wait(lambda: (tmp_path / "begun").exists(), 60)
+    process.kill()
+    process.communicate()
+    assert "interrupted" in workplace.reconnect("outbox").stdout
+    (tmp_path / "go").touch()
+    resumed = workplace.reconnect("resume")
+    assert resumed.code == 0, resumed.stderr
+    ended_once(incident)
+    [run] = workplace.runs
+    assert (run.record.begun, run.record.delivery) == (2, "delivered")
+    assert (tmp_path / "released-alpha").read_text() == run.run_id
+    assert workplace.reconnect("outbox").stdout == ""
+
+
+@contextlib.contextmanager
+def moved_away(folder: Path) -> Iterator[None]:
+    """The tracker is down meanwhile."""
+    folder.rename(folder.with_name("away"))
+    try:
+        yield
+    finally:
+        folder.with_name("away").rename(folder)
+
+
+@pytest.mark.attack("the command is killed at a random moment, then tracker or disk fail")
+@pytest.mark.parametrize("seed", range(MOMENTS))
+def test_killed_at_any_moment(workplace: Workplace, tmp_path: Path, seed: int) -> None:
+    workplace.playbook(SLOW)
+    (tmp_path / "go").touch()
+    incident = tmp_path / "tracker" / "incident.md"
+    incident.parent.mkdir()
+    asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
+    with disk.small(workplace.settings.state, "4m") if seed % 4 == 3 else contextlib.nullcontext():
+        workplace.killed_after(random.Random(seed).uniform(0.2, 2.5), *asked)
+        if seed % 4 > 1:
+            with moved_away(incident.parent) if seed % 4 == 2 else disk.full(workplace.settings.state):
+                assert "Traceback" not in workplace.reconnect("resume").stderr
+        resumed = workplace.reconnect("resume")
+        assert resumed.code == 0, resumed.stdout + resumed.stderr
+        assert workplace.reconnect("outbox").stdout == ""
+        if workplace.runs:
+            ended_once(incident)
+
+
+def test_the_same_incident_asked_at_once_is_one_run(
+    workplace: Workplace, wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    workplace.playbook(SLOW)
+    incident = tmp_path / "incident.md"
+    asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
+    processes = [workplace.start(*asked, "--json") for _ in range(5)]
+    wait(lambda: (tmp_path / "begun").exists(), 90)
+    (tmp_path / "go").touch()
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 5, answers
+    assert len({json.loads(stdout)["run_id"] for stdout, _ in answers}) == 1
+    assert len(workplace.runs) == 1
+    ended_once(incident)
+
+
+def test_a_run_that_no_database_knows_yet_is_carried_out(workplace: Workplace, tmp_path: Path) -> None:
+    workplace.playbook(SLOW)
+    (tmp_path / "go").touch()
+    incident = tmp_path / "incident.md"
+    slot = Slots(workplace.settings).empty()
+    request = request_of(workplace, f"file:{incident}")
+    # One of an earlier version is known by its worker alone.
+    Runs(workplace.settings).create(request, worker=slot.name)
+    slot.release()
+    assert "interrupted" in workplace.reconnect("outbox").stdout
+    assert workplace.reconnect("resume").code == 0
+    ended_once(incident)
+
+
+def test_a_slot_whose_run_was_never_made_is_free_again(workplace: Workplace) -> None:
+    slots = Slots(workplace.settings)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    slot = slots.empty()
+    with contextlib.suppress(KeyboardInterrupt):
+        Runs(workplace.settings).create(request_of(workplace), worker=slot.name, within=killed)
+    slot.release()
+    assert workplace.runs == []
+    assert workplace.reconnect("resume").code == 0
+    assert slots.abandoned() == []

@@ -1,0 +1,171 @@
+"""A run on many servers asks before each remedy: one first, then the others, and none behind one that failed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from reconnect.engine import policy
+from reconnect.engine.guard import MOST_SEEN, Guard
+from reconnect.errors import InputError
+from reconnect.settings import Settings
+from reconnect.text import one_line
+
+from ..conftest import Workplace
+
+#: A remedy that writes down on which server it ran; what `outcome` says becomes of it.
+FLEET = """
+- hosts: servers
+  gather_facts: false
+  vars:
+    permission: {remedy: restart_database, cause: database_stopped, role: ROLE, server_id: ""}
+    verdict:
+      outcome: fixed_service
+      root_causes:
+        - {cause: database_stopped, subject: database, title: Stopped, summary: Stopped, policy: auto}
+  tasks:
+    - block:
+        - name: Ask
+          privatewave.reconnect.remedy_permission: "{{ permission }}"
+        - name: Fix
+          ansible.builtin.raw: echo {{ inventory_hostname }} >>{{ playbook_dir }}/../touched
+        - name: Tell
+          privatewave.reconnect.remedy_permission: "{{ permission | combine({'outcome': outcome | default('done')}) }}"
+        - name: Conclude
+          ansible.builtin.set_fact:
+            reconnect_judgement: {verdict: "{{ verdict }}", findings: []}
+            reconnect_remedies:
+              - {remedy: restart_database, cause: database_stopped, state: "{{ outcome | default('done') }}"}
+      rescue:
+        - name: Say why not
+          ansible.builtin.set_fact:
+            reconnect_judgement:
+              verdict: "{{ verdict | combine({'outcome': 'fault_found'}) }}"
+              findings: []
+              state: refused
+            reconnect_remedies:
+              - remedy: restart_database
+                cause: database_stopped
+                state: refused
+                reason: "{{ ansible_failed_result.msg }}"
+                escalate: "{{ ansible_failed_result.escalate }}"
+"""
+
+
+@pytest.fixture
+def fleet(workplace: Workplace) -> Callable[..., Workplace]:
+    """A workplace of six servers with the same fault."""
+
+    def make(role: str = "database") -> Workplace:
+        names = "".join(f"pbx{number}\n" for number in range(1, 7))
+        (workplace.inventory / "hosts").write_text(
+            f"[servers]\n{names}[all:vars]\nansible_connection=local\nansible_python_interpreter={sys.executable}\n"
+        )
+        workplace.playbook(FLEET.replace("ROLE", role))
+        return workplace
+
+    return make
+
+
+def touched(workplace: Workplace) -> list[str]:
+    file = workplace.folder / "touched"
+    return file.read_text().split() if file.exists() else []
+
+
+@pytest.mark.attack("six servers with the same fault in one run")
+def test_three_of_six_are_fixed_and_one_is_escalated(fleet: Callable[..., Workplace]) -> None:
+    workplace = fleet()
+    ended = workplace.diagnose("servers", "--apply", "--json")
+    results = json.loads(ended.stdout)
+    refused = [one for one in results if one["state"] == "refused"]
+    assert (ended.code, len(touched(workplace)), len(refused)) == (11, 3, 3), ended.stderr
+    assert [one["remedies"][0]["escalate"] for one in refused].count(True) == 1
+    assert all("That is the limit" in one["remedies"][0]["reason"] for one in refused)
+    # The canary, two more, and those that the limit refuses.
+    assert ended.stderr.count("Continuing with") == 2
+    assert [one["server"] for one in results] == [f"pbx{number}" for number in range(1, 7)]
+
+
+@pytest.mark.attack("a remedy that does not help, on six servers")
+def test_none_follows_the_canary_that_was_not_fixed(fleet: Callable[..., Workplace]) -> None:
+    workplace = fleet()
+    workplace.playbook(FLEET.replace("ROLE", "database").replace("default('done')", "default('failed')"))
+    ended = workplace.diagnose("servers", "--apply", "--json")
+    results = json.loads(ended.stdout)
+    canary = touched(workplace)
+    assert len(canary) == 1, ended.stderr
+    for one in results:
+        if one["server"] not in canary:
+            assert f"did not help on {canary[0]}" in one["remedies"][0]["reason"]
+    # Another run of the same store knows.
+    again = workplace.diagnose(*[one["server"] for one in results if one["server"] not in canary], "--apply")
+    assert (again.code, touched(workplace)) == (11, canary)
+
+
+def test_remedies_of_accounts_have_no_blast_radius(fleet: Callable[..., Workplace]) -> None:
+    workplace = fleet(role="account")
+    ended = workplace.diagnose("servers", "--apply")
+    assert (ended.code, len(touched(workplace))) == (0, 6), ended.stderr
+
+
+def test_nothing_is_changed_while_it_is_on_hold(fleet: Callable[..., Workplace]) -> None:
+    workplace = fleet(role="account")
+    inventory = ["--inventory", str(workplace.inventory)]
+    held = workplace.reconnect("hold", "pbx1", "pbx2", "--reason", "we move the rack", *inventory)
+    assert (held.code, held.stdout.count("is on hold since"), held.stdout.count(": we move the rack.")) == (0, 2, 2)
+    ended = workplace.diagnose("servers", "--apply", "--json")
+    assert (ended.code, set(touched(workplace))) == (11, {"pbx3", "pbx4", "pbx5", "pbx6"})
+    assert "pbx1 is on hold since" in json.loads(ended.stdout)[0]["error_message"]
+
+    everything = workplace.reconnect("hold")
+    assert "Everything is on hold since" in everything.stdout
+    assert workplace.diagnose("pbx3", "--apply").code == 11
+    assert [one["server"] for one in workplace.reconnect("holds", "--json").json()] == [None, "pbx1", "pbx2"]
+    released = workplace.reconnect("release")
+    assert released.stdout.startswith("Everything is released.\npbx1 is on hold since")
+    released = workplace.reconnect("release", "pbx1", "pbx3", *inventory)
+    assert released.stdout.startswith("pbx1 is released.\npbx3 was not on hold.\npbx2 is on hold since")
+    assert workplace.diagnose("pbx1", "--apply").code == 0
+
+
+def test_a_name_that_the_inventory_does_not_have_holds_nothing(workplace: Workplace) -> None:
+    ended = workplace.reconnect("hold", "gamma", "--inventory", str(workplace.inventory))
+    assert (ended.code, workplace.reconnect("holds").stdout) == (2, "")
+    assert "There is no server 'gamma'" in ended.stderr
+
+
+def test_nothing_is_changed_during_a_maintenance(fleet: Callable[..., Workplace], tmp_path: Path) -> None:
+    workplace = fleet(role="account")
+    policy = tmp_path / "policy.yml"
+    policy.write_text("maintenance: [{begin: '2020-01-01 00:00Z', end: '2120-01-01 00:00Z', groups: [servers]}]\n")
+    workplace.environment["RECONNECT_POLICY"] = str(policy)
+    ended = workplace.diagnose("pbx1", "--apply", "--json")
+    assert (ended.code, touched(workplace)) == (11, []), ended.stderr
+    assert ended.json()["error_message"].startswith("The server is under maintenance from 2020-01-01T00:00:00Z")
+
+
+@pytest.mark.attack("a server that says any number of anything as attempts", harm="exhaustion")
+def test_what_is_seen_of_a_client_is_bounded(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    happened: list[dict[str, Any]] = []
+    request = SimpleNamespace(servers=["alpha"])
+    run: Any = SimpleNamespace(run_id="1", record=SimpleNamespace(request=request))
+    guard = Guard(settings, policy.load(settings), run, happened.append)
+    seen = {"outcome": "wrong_password", "address": "192.0.2.7\n", "account": "x" * 1000, "more": "no"}
+    assert guard.answer({"server": "alpha", "seen": [seen, {"outcome": "<b>"}, {}]}).allowed
+    assert [(one["kind"], one["server"]) for one in happened] == [("seen", "alpha")]
+    assert happened[0]["data"] == {
+        "outcome": "wrong_password",
+        "address": "192.0.2.7",
+        "account": one_line("x" * 1000, 80),
+        "transport": "",
+    }
+    guard.answer({"server": "alpha", "seen": [seen] * 10_000})
+    assert len(happened) == MOST_SEEN
+    with pytest.raises(InputError):
+        guard.answer({"server": "beta", "seen": [seen]})

@@ -1,0 +1,305 @@
+"""Runs and reports are kept in PostgreSQL where the settings say so, for every machine that uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+from reconnect.engine import locks
+from reconnect.engine.locks import Locks
+from reconnect.errors import InputError, StoreError
+from reconnect.result import now
+from reconnect.runs import backup, erasing
+from reconnect.runs import database as store
+from reconnect.runs.guards import Guards, Reach, Wish
+from reconnect.runs.request import Request
+from reconnect.runs.store import Runs
+from reconnect.settings import Settings
+from trials.kept import holding
+
+from ..conftest import Workplace, wait_for
+from ..conftest import there as existing
+from .test_crowd import ALONE
+from .test_durable import SLOW, ended_once
+
+PROGRAMS = [shutil.which(name) for name in ("initdb", "postgres", "runuser")]
+PASSWORD = "Kanarienvogel7"
+pytestmark = pytest.mark.skipif(None in PROGRAMS or os.getuid() != 0, reason="PostgreSQL's server and root are needed")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a server of its own; it does not run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="reconnect-pg-"))
+    shutil.chown(folder, "postgres")
+    (folder / "password").write_text(PASSWORD)
+    shutil.chown(folder / "password", "postgres")
+    as_postgres = ["runuser", "-u", "postgres", "--"]
+    options = ["-U", "reconnect", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "--no-sync"]
+    subprocess.run(
+        [*as_postgres, "initdb", "-D", folder / "data", *options],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [*as_postgres, "postgres", "-D", folder / "data", "-k", folder, "-p", str(port), "-h", "127.0.0.1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"postgresql://reconnect:{PASSWORD}@127.0.0.1:{port}"
+    try:
+        wait_for(lambda: answers(address), 60)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def answers(address: str) -> bool:
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(f"{address}/postgres"):
+        return True
+    return False
+
+
+@pytest.fixture
+def database(server: str) -> str:
+    """The address of a database that is not there yet."""
+    return f"{server}/reconnect_{secrets.token_hex(4)}"
+
+
+@pytest.mark.attack("the command is killed")
+def test_a_run_that_was_killed_is_carried_to_its_end(
+    workplace: Workplace, database: str, wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    workplace.environment["RECONNECT_DATABASE"] = database
+    workplace.playbook(SLOW)
+    incident = tmp_path / "incident.md"
+    asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
+    process = workplace.start(*asked)
+    wait(lambda: (tmp_path / "begun").exists(), 60)
+    process.kill()
+    process.communicate()
+    (tmp_path / "go").touch()
+    resumed = workplace.reconnect("resume")
+    assert resumed.code == 0, resumed.stderr
+    ended_once(incident)
+    assert not list((tmp_path / "state").rglob("*.sqlite"))
+    assert holding(workplace.settings, PASSWORD) == []
+
+
+@pytest.fixture
+def machines(workplace: Workplace, database: str, tmp_path: Path) -> list[Workplace]:
+    """Two machines with one database, each with a state folder of its own."""
+    made = []
+    for name in ("here", "there"):
+        environment = {"RECONNECT_DATABASE": database, "XDG_STATE_HOME": str(tmp_path / name / "state")}
+        made.append(Workplace(tmp_path, {**workplace.environment, **environment}))
+    return made
+
+
+def test_two_machines_see_each_other_s_runs(
+    machines: list[Workplace], wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    here, there = machines
+    here.playbook(SLOW)
+    (tmp_path / "go").touch()
+    assert here.diagnose("alpha", "--json").code == 0
+    [line] = there.reconnect("runs", "--json").json()
+    assert there.reconnect("show", line["run_id"], "--json").json()["server"] == "alpha"
+    assert there.reconnect("report", "latest").stdout.startswith("Reconnect: diagnosis of alpha")
+    # What a machine has to do stays its own.
+    (tmp_path / "go").unlink()
+    (tmp_path / "begun").unlink()
+    process = here.start("diagnose-server", "alpha", "--inventory", str(here.inventory))
+    wait(lambda: (tmp_path / "begun").exists(), 60)
+    process.kill()
+    process.communicate()
+    assert (there.reconnect("resume").code, there.reconnect("outbox").stdout) == (0, "")
+    assert "interrupted" in here.reconnect("outbox").stdout
+    (tmp_path / "go").touch()
+    assert here.reconnect("resume").code == 0
+    assert [run["exit_code"] for run in there.reconnect("runs", "--json").json()] == [0, 0]
+
+
+def test_an_incident_that_two_machines_are_asked_for_is_one_run(
+    machines: list[Workplace], wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    machines[0].playbook(SLOW)
+    incident = tmp_path / "incident.md"
+    asked = ["diagnose-server", "alpha", "--inventory", str(machines[0].inventory), "--incident", f"file:{incident}"]
+    processes = [machine.start(*asked, "--json") for machine in machines for _ in range(2)]
+    wait(lambda: (tmp_path / "begun").exists(), 90)
+    (tmp_path / "go").touch()
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, answers
+    assert len({json.loads(stdout)["run_id"] for stdout, _ in answers}) == 1
+    assert (tmp_path / "begun").read_text().split() == ["begun"]
+    ended_once(incident)
+
+
+def test_two_machines_never_work_on_one_server_at_once(machines: list[Workplace]) -> None:
+    machines[0].playbook(ALONE)
+    crowd = [
+        machine.start("diagnose-server", *servers, "--inventory", str(machine.inventory), "--apply", "--json")
+        for machine, servers in zip(machines, (("alpha", "beta"), ("beta",)), strict=True)
+    ]
+    answers = [process.communicate(timeout=120) for process in crowd]
+    assert [process.returncode for process in crowd] == [0, 0], answers
+
+
+def test_a_lock_between_machines_ends_with_its_holder(machines: list[Workplace]) -> None:
+    first, second = (Locks(machine.settings) for machine in machines)
+    assert (first.take("server", "alpha"), first.take("server", "beta")) == (True, True)
+    assert second.take("server", "alpha") is False
+    first.release()
+    assert (second.take("server", "alpha"), second.take("server", "beta")) == (True, True)
+    second.release()
+
+
+HOLDS = """
+import sys, time
+from reconnect.engine import locks
+from reconnect.settings import Settings
+locks.BEAT_SECONDS = 0.2
+print(locks.Locks(Settings(state_dir=sys.argv[1], database=sys.argv[2])).take("server", "alpha"), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.attack("a stopped process on another machine holds a lock", harm="hang")
+def test_a_stopped_process_of_another_machine_is_named_and_not_waited_for(
+    machines: list[Workplace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = (machine.settings for machine in machines)
+    for name, seconds in {"STOPPED_SECONDS": 0.5, "QUIET_SECONDS": 1.0, "_LOOK_SECONDS": 0.1}.items():
+        monkeypatch.setattr(locks, name, seconds)
+    words = [sys.executable, "-c", HOLDS, str(there.state), existing(there.database).get_secret_value()]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert existing(process.stdout).readline() == "True\n"
+        try:
+            # One that works is waited for.
+            waited = threading.Event()
+            threading.Timer(2.5, waited.set).start()
+            with locks.held(here, "server", ["alpha"], waited.is_set):
+                assert waited.is_set()
+            process.send_signal(signal.SIGSTOP)
+            named = rf"process {process.pid} \(reconnect\) on {platform.node()} is stopped and holds the lock of"
+            with pytest.raises(locks.StoppedHolderError, match=named), locks.held(here, "server", ["alpha"]):
+                pass
+        finally:
+            process.kill()
+
+
+@pytest.mark.attack("a stopped process on another machine is in the middle of a transaction", harm="hang")
+def test_a_transaction_that_is_stopped_ends_and_one_that_works_is_named(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_IDLE_SECONDS", 1)
+    monkeypatch.setattr(store, "_LOCK_SECONDS", 2)
+    guards = Guards(Settings(state_dir=tmp_path, database=SecretStr(database)))
+    locked = "LOCK TABLE holds"
+    stopped = store.engine_of(Settings(state_dir=tmp_path, database=SecretStr(database))).connect()
+    stopped.exec_driver_sql(locked)
+    guards.hold(["alpha"], "", "alice")
+    with psycopg.connect(database, application_name="psql") as person:
+        person.execute(locked)
+        with pytest.raises(StoreError, match=r"lock timeout\. It is held by a session of psql on 127\.0\.0\.1\."):
+            guards.hold(["alpha"], "", "alice")
+    stopped.invalidate()
+    stopped.close()
+
+
+@pytest.mark.attack("twelve runs ask for the same remedy at the same moment")
+def test_of_many_at_once_one_begins(machines: list[Workplace]) -> None:
+    stores = [Guards(machine.settings) for machine in machines]
+    runs = Runs(machines[0].settings)
+    wishes = []
+    for number in range(12):
+        server = f"pbx{number}"
+        request = Request(
+            playbook="p.yml", mode="apply", named=[server], servers=[server], inventory="i", timeout=9, command=["x"]
+        )
+        wishes.append(Wish(runs.create(request).run_id, server, None, "restart_database", "database_stopped", 12))
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda wish: stores[int(wish.server[3:]) % 2].begin(wish, Reach(3, 10, 3600)), wishes))
+    assert sorted(one.allowed for one in found) == [False] * 11 + [True]
+    assert all(one.wait for one in found if not one.allowed)
+
+
+def test_a_store_moves_to_postgresql_and_its_backup_comes_back(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Settings(state_dir=tmp_path / "old")
+    request = Request(
+        playbook="p.yml", mode="apply", named=["a"], servers=["a"], inventory="i", timeout=9, command=["x"], account="1"
+    )
+    run = Runs(old).create(request)
+    run.keep_packets("a", b"\x00\xff" * 9)
+    run.record.finished_at, run.record.notes = now(), ["caf\u00e9 \x00"]
+    run.save()
+    Guards(old).hold(["a"], "night", "alice")
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    assert backup.copy(old, database.replace(f":{PASSWORD}@", "@")) == 1
+    new = Settings(state_dir=tmp_path / "new", database=SecretStr(database))
+    with pytest.raises(InputError, match="The database is not empty: its table "):
+        backup.copy(old, database.replace(f":{PASSWORD}@", "@"))
+
+    def is_whole(settings: Settings) -> None:
+        [found] = Runs(settings).newest()
+        assert (found.record, found.packets("a")) == (run.record, b"\x00\xff" * 9)
+        assert [hold.reason for hold in Guards(settings).holds()] == ["night"]
+
+    is_whole(new)
+    assert backup.backup(new, tmp_path / "backup") == 1
+    again = Settings(state_dir=tmp_path / "again")
+    assert backup.restore(again, tmp_path / "backup") == 1
+    is_whole(again)
+    Guards(new).release(["a"])
+    with psycopg.connect(database, application_name="reconnect 4711 elsewhere"):
+        with pytest.raises(InputError, match=r"in use by process 4711 \(reconnect\) on elsewhere"):
+            backup.restore(new, tmp_path / "backup")
+        assert Guards(new).holds() == []
+    assert erasing.erase(new, "1", None, lambda connection, run_ids: None) == [run.run_id]
+    assert Runs(new).newest() == []
+    assert backup.restore(new, tmp_path / "backup") == 1
+    is_whole(new)
+
+
+def test_a_database_that_is_not_there_is_one_sentence(workplace: Workplace) -> None:
+    workplace.environment["RECONNECT_DATABASE"] = f"postgresql://reconnect:{PASSWORD}@127.0.0.1:9/reconnect"
+    ended = workplace.diagnose("alpha")
+    assert ended.code == 1
+    [line] = ended.stderr.splitlines()
+    assert "Cannot store runs in the database" in line
+    assert PASSWORD not in line
+
+
+@pytest.mark.parametrize("address", [f"mysql://reconnect:{PASSWORD}@host/x", f"postgresql {PASSWORD}", "nothing"])
+def test_an_address_of_something_else_is_one_sentence(workplace: Workplace, address: str) -> None:
+    workplace.environment["RECONNECT_DATABASE"] = address
+    ended = workplace.reconnect("runs")
+    assert (ended.code, len(ended.stderr.splitlines())) == (1, 1)
+    assert "RECONNECT_DATABASE is invalid" in ended.stderr
+    assert PASSWORD not in ended.stderr

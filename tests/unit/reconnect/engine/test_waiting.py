@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who waits for a run is told, and does not ask the store meanwhile."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+
+import pytest
+import sqlalchemy as sa
+from dbos._dbos import DBOS
+from reconnect.ansible.project import Project
+from reconnect.cli import terminal
+from reconnect.cli.progress import Progress
+from reconnect.engine import durable
+from reconnect.engine.perform import Performer
+from reconnect.engine.slots import Slots
+from reconnect.runs.database import engine_of
+from reconnect.runs.store import Run, Runs
+
+from ..conftest import Workplace
+from .test_durable import request_of
+
+
+@pytest.fixture
+def performer(workplace: Workplace) -> Performer:
+    progress = Progress(terminal.stderr())
+    return Performer(Project(workplace.folder), workplace.settings, progress, threading.Event())
+
+
+def test_the_store_is_not_asked_while_a_run_is_performed(
+    workplace: Workplace, performer: Performer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [Runs(workplace.settings).create(request_of(workplace)) for _ in range(2)]
+    asked: list[str] = []
+    during: list[int] = []
+
+    def perform(run: Run) -> bool:
+        before = len(asked)
+        threading.Event().wait(0.1)
+        during.append(len(asked) - before)
+        return False
+
+    def ended(run_id: str) -> bool:
+        asked.append(run_id)
+        return any(run.run_id == run_id and performer.is_over(run) for run in runs)
+
+    engine = durable.Engine(workplace.settings, Slots(workplace.settings).empty(), performer)
+    monkeypatch.setattr(durable, "_PAUSE", 0.001)
+    monkeypatch.setattr(performer, "_perform", perform)
+    monkeypatch.setattr(engine, "ended", ended)
+    # The second one is waited for in the same way: the first that ended says nothing of it.
+    for run in runs:
+        thread = threading.Thread(target=performer.perform, args=(run,))
+        thread.start()
+        engine.carry_out(run, threading.Event())
+        thread.join()
+    # One question may have been under way.
+    assert [number <= 1 for number in during] == [True, True], during
+
+
+def test_the_first_run_of_a_site_finds_its_queue_at_the_start(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, launch = [], DBOS.launch
+    database = engine_of(workplace.settings)
+
+    def launched() -> None:
+        with database.connect() as connection:
+            queues = "queues" in sa.inspect(database).get_table_names()
+            known.append(set(connection.scalars(sa.text("SELECT name FROM queues"))) if queues else set())
+        launch()
+
+    monkeypatch.setattr(DBOS, "launch", launched)
+    for _ in range(2):
+        slot = Slots(workplace.settings).empty()
+        with durable.Engine(workplace.settings, slot, empty=True):
+            pass
+        slot.release()
+    assert known == [set(), {"runs", "reports"}, {"runs", "reports"}]
+
+
+def test_who_waits_for_a_report_is_told_of_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    looked = threading.Event()
+    monkeypatch.setattr(durable, "_PAUSE", 60)
+    monkeypatch.setattr(durable, "_attempt", lambda run_id, number: told.append(run_id))
+
+    def condition() -> bool:
+        looked.set()
+        return bool(told)
+
+    waiting = threading.Thread(target=durable.wait_until, args=(condition,), daemon=True)
+    waiting.start()
+    assert looked.wait(10)
+    inspect.unwrap(durable._report)("run")
+    waiting.join(10)
+    assert not waiting.is_alive()

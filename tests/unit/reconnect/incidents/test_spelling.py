@@ -1,0 +1,194 @@
+"""What people write is understood where it is unambiguous."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from reconnect.incidents import spelling
+
+KNOWN = {"pbx1", "pbx22", "pbx3.one.example", "pbx3.two.example"}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("pbx22", ["pbx22"]),
+        ("PBX22", ["pbx22"]),
+        ("pbx22.reconnect.test", ["pbx22"]),
+        ("pbx22.reconnect.test.", ["pbx22"]),
+        ("pbx22:5061", ["pbx22"]),
+        ("1005@pbx22.reconnect.test", ["pbx22"]),
+        ("sip:pbx22.reconnect.test:5061;transport=tls", ["pbx22"]),
+        ("https://PBX22.reconnect.test/provisioning?x=1", ["pbx22"]),
+        ("pbx3.one.example", ["pbx3.one.example"]),
+        ("pbx3", ["pbx3.one.example", "pbx3.two.example"]),
+        ("pbx3.three.example", []),
+        *(
+            (name, [])
+            for name in ("pbx4", "all", "all:!pbx1", "~pbx.*", "../pbx1", "{{ 7*7 }}", "\x1b[31m", "", "pbx1 pbx22")
+        ),
+    ],
+)
+def test_a_server_is_one_of_the_inventory(text: str, names: list[str]) -> None:
+    assert spelling.servers(text, KNOWN) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *(
+            (text, "1005")
+            for text in (
+                "1005",
+                " 1005. ",
+                "1005@pbx22.reconnect.test",
+                "sip:1005@pbx22",
+                "sips:1005@pbx22:5061;transport=tls",
+                '"Mario Rossi" <sip:1005@pbx22>',
+                "<sip:1005@pbx22>;expires=300",
+                "1OO5",
+                "l0O5",
+                "interno 1005",
+                "Account: 1005",
+                "ext. 1005",
+                "Nebenstelle 1005",
+                "il mio interno è 1005",
+            )
+        ),
+        ("+39 06 1234-567", "+39061234567"),
+        ("anna", "anna"),
+        ("Oslo", "Oslo"),
+        ("lol", "lol"),
+        # These stay as they are, and are no account.
+        *((text, text) for text in ("601; id", "{{ 7*7 }}", "1005 602", "1005/../602")),
+    ],
+)
+def test_an_account_is_read_without_what_stands_around_it(text: str, name: str) -> None:
+    assert spelling.account(text) == name
+
+
+@pytest.mark.parametrize(
+    ("sentence", "servers", "accounts"),
+    [
+        ("PBX22: account 1OO5 can't register", {"pbx22"}, {"1005"}),
+        ("L'interno 1005 non si registra su pbx22.reconnect.test.", {"pbx22"}, {"1005"}),
+        ("Registration of sip:1005@PBX22 failed: 403 Forbidden", {"pbx22"}, {"1005"}),
+        ("Nebenstelle 1005 erreicht pbx1 und pbx22 nicht", {"pbx1", "pbx22"}, {"1005"}),
+        ("user 1005 and user 1006", set(), {"1005", "1006"}),
+        # A number alone may be anything, and a word that names no server is none.
+        ("408 since 2026, case number 1005, port 5061, pbx4", set(), set()),
+        ("the user is 10 minutes late; account 1005-b; user 1005x; account {{ 1005 }}", set(), {"10"}),
+        ("anna@pbx1", {"pbx1"}, set()),
+        ("all:!pbx1 ../pbx1 \x1b[31m", {"pbx1"}, set()),
+        ("", set(), set()),
+    ],
+)
+def test_a_sentence_names_servers_and_accounts(sentence: str, servers: set[str], accounts: set[str]) -> None:
+    assert (spelling.servers_in(sentence, KNOWN), spelling.accounts_in(sentence)) == (servers, accounts)
+
+
+def test_an_ordinary_word_of_a_sentence_is_no_server() -> None:
+    assert spelling.servers_in("custom ringtone on a plain phone", {"custom", "plain", "phone"}) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        *(
+            (text, True)
+            for text in ("yes", "Si", "sì", "si, WhatsApp va", "Yes, browsing works", "ja", "oui, ça marche", "1", "on")
+        ),
+        *(
+            (text, False)
+            for text in ("no", "No.", "no, nothing works", "nein", "non", "non va niente", "off", "0", "no, niente")
+        ),
+        *(
+            (text, None)
+            for text in ("maybe", "forse", "", "si, ma non va", "si, WhatsApp non va", "no, ma WhatsApp va")
+        ),
+        *(
+            (text, None)
+            for text in ("no, WhatsApp va", "yes or no", "si?", "yes, but only at home", "password=x", "yesterday")
+        ),
+    ],
+)
+def test_a_yes_that_is_taken_back_is_none(text: str, said: bool | None) -> None:
+    assert spelling.yes_or_no(text) is said
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "server: pbx22.reconnect.test, user: 1005, protocol: TLS, Port: 5061",
+            {"address": "pbx22.reconnect.test", "username": "1005", "transport": "tls", "port": "5061"},
+        ),
+        (
+            "Server pbx22, porta 5060, trasporto UDP, utente 1005",
+            {"address": "pbx22", "port": "5060", "transport": "udp", "username": "1005"},
+        ),
+        (
+            "Indirizzo del server = pbx22.reconnect.test:5061\nNome utente: sip:1005@pbx22.reconnect.test",
+            {"address": "pbx22.reconnect.test", "port": "5061", "username": "1005", "domain": "pbx22.reconnect.test"},
+        ),
+        ("user: sip:1005@old.example; domain: new.example", {"username": "1005", "domain": "new.example"}),
+        ("domain: new.example; user: sip:1005@old.example", {"username": "1005", "domain": "new.example"}),
+        ("Protocol: SIP over TLS", {"transport": "tls"}),
+        ("protocollo: TLSv1.2", {"tls_version": "TLSv1.2"}),
+        ("porta 5061 (TLS)", {"port": "5061", "transport": "tls"}),
+        (
+            "server pbx22.reconnect.test user 1005 port 5061 protocol tls",
+            {"address": "pbx22.reconnect.test", "username": "1005", "port": "5061", "transport": "tls"},
+        ),
+        ("Indirizzo del server: pbx22 porta: 5061", {"address": "pbx22", "port": "5061"}),
+        ("utente: 1005 codec: opus", {"username": "1005", "codec": "opus"}),
+        ('{"server": "pbx22", "user": "1005", "port": 5061}', {"address": "pbx22", "username": "1005", "port": "5061"}),
+        ("Server - pbx22\r\nUser – 1005", {"address": "pbx22", "username": "1005"}),
+        ("server=pbx22 | user=1005&port=5061", {"address": "pbx22", "username": "1005", "port": "5061"}),
+        (
+            "Utente 1005 sul server pbx22 porta 5061 tls",
+            {"username": "1005", "address": "pbx22", "port": "5061", "transport": "tls"},
+        ),
+        ("server: pbx22 and user: 1OO5", {"address": "pbx22", "username": "1005"}),
+        ("Server: pbx22. User: 1005. Port: 5061.", {"address": "pbx22", "username": "1005", "port": "5061"}),
+        ("TLS: sì; TLS version: 1.2", {"transport": "tls", "tls_version": "1.2"}),
+        ("TLS 5061", {"transport": "tls"}),
+        ("TLS 1.2", {"tls_version": "1.2"}),
+        ("udp", {"transport": "udp"}),
+        ("Codec preferences: opus", {"codec_preferences": "opus"}),
+    ],
+)
+def test_settings_have_the_names_that_users_give_them(text: str, found: dict[str, str]) -> None:
+    assert spelling.settings(text) == (found, [])
+
+
+@pytest.mark.parametrize("text", ["server: the one in Milan", "user: Anna Bianchi", "porta: non lo so"])
+def test_a_value_that_can_be_none_is_told(text: str) -> None:
+    assert spelling.settings(text) == ({}, [text])
+
+
+def test_what_is_no_setting_is_told_and_the_others_are_kept() -> None:
+    assert spelling.settings("port: 5061, see my mail") == ({"port": "5061"}, ["see my mail"])
+
+
+def test_the_documentation_lists_every_name_that_is_read() -> None:
+    page = Path(__file__).parents[4] / "docs" / "how-to" / "first-level.md"
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    assert [name for name, names in spelling.SETTINGS.items() if f"- `{name}`: {', '.join(names)}" not in text] == []
+
+
+@pytest.mark.attack("text that was made to take for ever", harm="hang")
+@pytest.mark.parametrize(
+    "text", ["<" * 50_000, "sip:" * 20_000, "a " * 50_000, "yes" + " no" * 30_000, "server " * 15_000, "1" * 90_000]
+)
+def test_hostile_text_is_read_in_time(text: str) -> None:
+    begun = time.process_time()
+    spelling.account(text)
+    spelling.accounts_in(text)
+    spelling.servers(text, KNOWN)
+    spelling.servers_in(text, KNOWN)
+    spelling.yes_or_no(text)
+    spelling.settings(text)
+    assert time.process_time() - begun < 1

@@ -1,0 +1,184 @@
+"""The worker: what is begun, cancelled and resumed, and that nothing ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from reconnect import log
+from reconnect import settings as loading
+from reconnect.ansible import project
+from reconnect.engine import resuming
+from reconnect.engine.perform import Performer
+from reconnect.engine.slots import Slots
+from reconnect.names import Incident
+from reconnect.runs.holders import Holder
+from reconnect.runs.store import Run, Runs
+from reconnect.service import work
+from reconnect.service.desk import Desk
+from reconnect.service.people import Person
+from reconnect.service.starting import asker_of
+from reconnect.service.work import Worker
+from reconnect.settings import Settings
+
+from ..conftest import a_request, there
+from .conftest import plan_step
+
+APPROVABLE = plan_step("restart_asterisk", "service", "approval")
+ANN = Person("ann", "second_level")
+
+
+@pytest.fixture
+def worker(desk: Desk, settings: Settings) -> Worker:
+    return Worker(settings, desk.starter.wake, desk.plans.request_for_incidents)
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What would be begun as a process."""
+    begun = []
+    monkeypatch.setattr(work, "_process", lambda *words: begun.append(words))
+    return begun
+
+
+@pytest.fixture
+def create(settings: Settings) -> Callable[..., Run]:
+    """A run that waits, of nobody where no name is given."""
+
+    def made(name: str | None = None, worker: str | None = None, incident: Incident | None = None) -> Run:
+        request = a_request(incident=incident)
+        return Runs(settings).create(request, worker=worker, asker=asker_of(name, "api" if name else "hook"))
+
+    return made
+
+
+def test_nothing_ends_the_worker(worker: Worker, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def look() -> None:
+        looks.append(threading.current_thread())
+        worker.stop() if len(looks) == 2 else desk.starter.wake.set()
+        raise OSError("no process can be made")
+
+    monkeypatch.setattr(worker, "look", look)
+    worker.run()
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize(("incident", "begun"), [(None, []), (Incident("rt", "17"), [()])])
+def test_a_run_that_waits_is_cancelled_at_once(
+    desk: Desk,
+    settings: Settings,
+    create: Callable[..., Run],
+    processes: list[tuple[Any, ...]],
+    incident: Incident | None,
+    begun: list[tuple[Any, ...]],
+) -> None:
+    run = create("ann", incident=incident)
+    assert desk.cancel(run, ANN, "")
+    assert run.read().endings == {"alpha": "cancelled"}
+    # A process that was begun for it comes too late, and another process reports.
+    assert not Runs(settings).adopt(run.run_id, "elsewhere-12345678.1")
+    assert processes == begun
+    assert not desk.cancel(there(Runs(settings).get(run.run_id)), ANN, "")
+
+
+def test_whoever_took_the_run_meanwhile_is_told_to_end_it(
+    desk: Desk,
+    settings: Settings,
+    create: Callable[..., Run],
+    processes: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, slot, told = create("ann"), Slots(settings).empty(), []
+    monkeypatch.setattr(os, "kill", lambda pid, number: told.append((pid, number)))
+    monkeypatch.setattr(Runs, "adopt", lambda runs, run_id, worker: False)
+    kept = [run.kept(), create("ann", slot.name).kept()]
+    monkeypatch.setattr(type(run), "kept", lambda run: kept.pop(0))
+    monkeypatch.setattr(work, "holder_of", lambda file: Holder(4711, "python", False))
+    assert desk.cancel(run, ANN, "")
+    assert told == [(4711, signal.SIGTERM)]
+    slot.release()
+
+
+def test_the_service_never_ends_itself(
+    desk: Desk, settings: Settings, create: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = Slots(settings).empty()
+    run = create("ann", slot.name)
+    monkeypatch.setattr(os, "kill", lambda pid, number: pytest.fail("it told itself to end"))
+    monkeypatch.setattr(work, "holder_of", lambda file: Holder(os.getpid(), "python", False))
+    assert not desk.cancel(run, ANN, "")
+    slot.release()
+
+
+def test_a_run_that_is_resumed_can_be_cancelled_and_no_other_with_it(
+    desk: Desk, settings: Settings, create: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = [Slots(settings).empty(), Slots(settings).empty()]
+    runs = [create(worker=slot.name).run_id for slot in slots]
+    for slot in slots:
+        slot.release()
+    seen = []
+
+    def resumed(
+        slot: object, run_ids: list[str], performer: Performer, settings: Settings, cancelled: threading.Event
+    ) -> None:
+        assert performer._cancelled is cancelled
+        seen.append((run_ids, cancelled.is_set()))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def ended(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(resuming, "_work", resumed)
+    monkeypatch.setattr(loading, "load", lambda: settings)
+    monkeypatch.setattr(project, "find", lambda settings: desk.project)
+    monkeypatch.setattr(log, "set_up", lambda loaded: None)
+    monkeypatch.setattr(os, "_exit", ended)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as exit:
+            work.main([])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert (exit.value.code, seen) == (0, [([run], False) for run in runs])
+
+
+def test_what_an_incident_needs_approved_waits_whoever_ended_the_run(
+    worker: Worker, desk: Desk, create: Callable[..., Run], ended: Callable[..., Run], processes: list[tuple[Any, ...]]
+) -> None:
+    due, late, theirs = create(), create(), create("ann")
+    ended(due.run_id, APPROVABLE)
+    ended(late.run_id, APPROVABLE, minutes_ago=31)
+    ended(theirs.run_id, APPROVABLE)
+    worker.look()
+    assert [one["run_id"] for one in desk.plans.approvals()] == [due.run_id]
+    # Another service was there when this one ended.
+    later = create()
+    ended(later.run_id, APPROVABLE, minutes_ago=20)
+    other = Desk(desk.project, desk.settings)
+    other.plans.request_for_incidents()
+    other.plans.request_for_incidents()
+    assert {one["run_id"] for one in desk.plans.approvals()} == {due.run_id, later.run_id}
+
+
+def test_an_approval_is_asked_for_as_soon_as_the_run_ended(
+    worker: Worker, desk: Desk, create: Callable[..., Run], ended: Callable[..., Run], processes: list[tuple[Any, ...]]
+) -> None:
+    worker._resume_at += 600
+    run = create()
+    ended(run.run_id, APPROVABLE)
+    worker.look()
+    assert desk.plans.approvals() == []
+    process = subprocess.Popen(["true"])
+    process.wait()
+    worker._processes[run.run_id] = (process, frozenset({"alpha"}))
+    worker.look()
+    assert [one["run_id"] for one in desk.plans.approvals()] == [run.run_id]

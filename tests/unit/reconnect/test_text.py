@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.module_utils import _text
+from hypothesis import given
+from hypothesis import strategies as st
+from reconnect.text import HIDDEN, one_line, printable
+
+
+@given(st.text())
+def test_one_line_is_one_printable_line(text: str) -> None:
+    line = one_line(text)
+    assert line.isprintable() or max(line, default="a") >= "\u00a0"
+    assert len(line.splitlines()) <= 1
+    assert len(line) <= 400
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["\x1b", "\x9b", "\u202e", "\u2066", "\u200f", "\x00", "\x7f", "\u061c", "\xad", "\u180e", "\u3164", "\U000e0041"],
+)
+def test_marks_that_steer_a_terminal_become_visible(mark: str) -> None:
+    assert mark not in one_line(f"a{mark}b")
+    assert mark not in printable(f"a{mark}b")
+
+
+def test_the_collection_hides_the_same() -> None:
+    assert _text.HIDDEN.pattern == HIDDEN.pattern
+    assert _text.one_line("\u202e\x1b\U000e0041") == one_line("\u202e\x1b\U000e0041")
+
+
+def test_lines_survive_where_lines_are_wanted() -> None:
+    assert printable("a\n\tb\r") == "a\n\tb\\x0d"
+
+
+def test_what_is_long_is_cut() -> None:
+    assert one_line("x" * 500, 10) == "xxxxxxxxx…"

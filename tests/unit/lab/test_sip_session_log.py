@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from labkit import images
 
 ROOT = Path(__file__).resolve().parents[3]
-SERVICE = ROOT / "tests/lab/hosts/pbx/files/usr/local/lib/sip-session-log.in"
 RECORDED = ROOT / "tests/unit/plugins/module_utils/_asterisk/recorded"
 #: Event, account, address and details.
 Entry = tuple[str, str | None, str, str | None]
 PHONE, OTHER = "198.18.20.1:4000", "198.18.20.1:4001"
 
 
-@pytest.fixture(scope="module", params=[("mariadb", "pymysql"), ("pgsql", "psycopg2")], ids=lambda param: param[0])
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    recipe, driver = request.param
-    pytest.importorskip(driver)
-    file = tmp_path_factory.mktemp(recipe) / "sip-session-log"
-    file.write_bytes(images.fill(SERVICE.read_bytes(), images.values_of(recipe)))
-    loader = SourceFileLoader("sip_session_log", str(file))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
+@pytest.fixture(params=["mariadb", "pgsql"])
+def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program with the module of its database that stands beside it on a host of this engine."""
+    database = load("lab_database", library(request.param) / "lab_database.py")
+    monkeypatch.setitem(sys.modules, "lab_database", database)
+    return load("sip_session_log", library("pbx") / "sip-session-log")
+
+
+def library(recipe: str) -> Path:
+    return ROOT / "tests/lab/hosts" / recipe / "files/usr/local/lib"
+
+
+def load(name: str, file: Path) -> ModuleType:
+    loader = SourceFileLoader(name, str(file))
+    spec = importlib.util.spec_from_loader(name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge import verdict
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.catalogue import catalogue
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.catalogue import FILE, catalogue
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.catalogue import parse as parse_causes
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.documents import Policy
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.remedies import Remedy, parse, remedies
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.tables import TableError
@@ -43,6 +44,7 @@ def test_whatever_starts_a_service_says_what_it_may_interrupt() -> None:
         ("}", ", starts: {unit: u}}", "subset"),
         ("}", ", interrupts: {what: [weather], seconds: 1}}", "x interrupts weather"),
         ("}", ", interrupts: {what: [calls]}}", "seconds"),
+        ("}", ", fixes: {port_taken: human}}", "x fixes port_taken with the policy human"),
         (ROW[3:], "7", "x has no fields"),
     ],
 )
@@ -50,6 +52,19 @@ def test_an_invalid_row_is_refused(before: str, after: str, words: str) -> None:
     assert parse(ROW)["x"].entry == "fix"
     with pytest.raises(TableError, match=words):
         parse(ROW.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({"x": ROW[3:-1] + ", fixes: {nobody: auto}}"}, "not a cause: nobody"),
+        (dict.fromkeys("xy", ROW[3:-1] + ", fixes: {port_taken: auto}}"), "port_taken has two remedies: x and y"),
+    ],
+)
+def test_a_cause_has_one_remedy_at_most_and_is_in_its_catalogue(rows: dict[str, str], words: str) -> None:
+    fixing = parse("\n".join(f"{name}: {row}" for name, row in rows.items()))
+    with pytest.raises(TableError, match=words):
+        parse_causes(FILE.read_text(), fixing)
 
 
 LEAVING = [one.name for one in remedies().values() if not one.can_be_undone]
@@ -68,7 +83,8 @@ def test_no_cause_has_the_policy_auto_where_its_remedy_cannot_be_undone() -> Non
 @pytest.mark.parametrize("remedy", remedies().values(), ids=lambda one: one.name)
 @pytest.mark.parametrize("policy", ["auto", "approve"])
 def test_what_cannot_be_undone_waits_for_an_approval(remedy: Remedy, policy: Policy) -> None:
-    cause = replace(next(iter(catalogue().values())), policy=policy, remedy=remedy)
+    cause = next(iter(catalogue().values()))
+    cause = replace(cause, remedy=replace(remedy, fixes={cause.name: policy}))
 
     def decided(apply: bool, *approvals: str) -> str:
         return verdict._decision(cause, remedy, "", verdict._Allowed(apply, approvals, ()))[0]

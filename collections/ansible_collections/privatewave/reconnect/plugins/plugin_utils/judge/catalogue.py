@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from .documents import Policy
 from .remedies import Remedy, remedies
 from .tables import TableError, load
 
-POLICIES = get_args(Policy)
 REACHES = ("place", "address")
 SUBJECTS = ("network", "host", "asterisk", "database", "account", "client")
 FILE = Path(__file__).with_name("causes.yml")
@@ -30,12 +29,17 @@ class Cause:
     sentence: str
     subject: str
     runbook_step: str
-    policy: Policy
     next_step: str
     user_message: str
     explains: tuple[str, ...] = ()
-    remedy: Remedy | None = None
     reach: str = "place"
+    #: What fixes it: the row of ``remedies.yml`` that names it.
+    remedy: Remedy | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """auto: fixed without asking; approve: after an approval; human: a person decides."""
+        return "human" if self.remedy is None else self.remedy.fixes[self.name]
 
     def explains_cause(self, name: str) -> bool:
         """Whether the cause ``name`` follows from this one."""
@@ -49,12 +53,20 @@ class Cause:
 @functools.cache
 def catalogue() -> dict[str, Cause]:
     """All causes by name, in the order of the file."""
-    return parse(FILE.read_text(encoding="utf-8"))
+    return parse(FILE.read_text(encoding="utf-8"), remedies())
 
 
-def parse(text: str) -> dict[str, Cause]:
-    """Read a catalogue. Raises `TableError` when it contradicts itself."""
-    causes = {name: _cause(name, entry) for name, entry in load(text).items()}
+def parse(text: str, fixing: Mapping[str, Remedy]) -> dict[str, Cause]:
+    """Read a catalogue, and which of these remedies fixes what. Raises `TableError` when they contradict each other."""
+    remedy_of: dict[str, Remedy] = {}
+    for remedy in fixing.values():
+        for name in remedy.fixes:
+            if name in remedy_of:
+                raise TableError(f"{name} has two remedies: {remedy_of[name].name} and {remedy.name}")
+            remedy_of[name] = remedy
+    causes = {name: _cause(name, entry, remedy_of.get(name)) for name, entry in load(text).items()}
+    if unknown := set(remedy_of) - set(causes):
+        raise TableError(f"a remedy fixes what is not a cause: {', '.join(sorted(unknown))}")
     for cause in causes.values():
         for explained in cause.explains:
             if "." not in explained and explained not in causes:
@@ -63,24 +75,16 @@ def parse(text: str) -> dict[str, Cause]:
     return causes
 
 
-def _cause(name: str, entry: Mapping[str, Any]) -> Cause:
-    if unknown := set(entry) - set(Cause.__dataclass_fields__):
+def _cause(name: str, entry: Mapping[str, Any], remedy: Remedy | None) -> Cause:
+    if unknown := set(entry) - (set(Cause.__dataclass_fields__) - {"name", "remedy"}):
         raise TableError(f"{name} has unknown fields: {', '.join(sorted(unknown))}")
-    remedy = entry.get("remedy")
-    if entry.get("policy") not in POLICIES:
-        raise TableError(f"{name} has the policy {entry.get('policy')}, it must be one of {', '.join(POLICIES)}")
     if entry.get("subject") not in SUBJECTS:
         raise TableError(f"{name} has the subject {entry.get('subject')}, it must be one of {', '.join(SUBJECTS)}")
     if entry.get("reach", "place") not in REACHES:
         raise TableError(f"{name} reaches {entry['reach']}, it must be one of {', '.join(REACHES)}")
-    if (remedy is None) != (entry["policy"] == "human"):
-        raise TableError(f"{name} needs a remedy, unless its policy is human: then it has none")
-    if remedy is not None and remedy not in remedies():
-        raise TableError(f"{name} has the remedy {remedy}, which is not in the catalogue of remedies")
-    values = {**entry, "name": name, "explains": tuple(entry.get("explains", ()))}
-    values["remedy"] = remedies()[remedy] if remedy else None
+    explains = tuple(entry.get("explains", ()))
     try:
-        return Cause(**values)
+        return Cause(**{**entry, "name": name, "explains": explains, "remedy": remedy})
     except TypeError as error:
         raise TableError(f"{name}: {error}") from None
 

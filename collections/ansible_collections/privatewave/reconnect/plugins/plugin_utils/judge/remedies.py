@@ -44,6 +44,7 @@ class Remedy:
     role: str
     entry: str
     outcome: Fixed
+    fixes: Mapping[str, Literal["auto", "approve"]] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     shows: tuple[str, ...] = ()
     starts: Starts | None = None
@@ -86,6 +87,9 @@ def _remedy(name: str, rank: int, row: Mapping[str, Any]) -> Remedy:
         raise TableError(f"{name}: {error}") from None
     if remedy.outcome not in get_args(Fixed):
         raise TableError(f"{name} leads to {remedy.outcome}, it must be one of {', '.join(get_args(Fixed))}")
+    for cause, policy in remedy.fixes.items():
+        if policy not in ("auto", "approve"):
+            raise TableError(f"{name} fixes {cause} with the policy {policy}, it must be auto or approve")
     return remedy
 
 

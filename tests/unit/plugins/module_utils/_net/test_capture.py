@@ -8,7 +8,6 @@ import random
 import re
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -174,28 +173,32 @@ def test_jumps_stay_inside_the_filter() -> None:
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may look at packets")
 
 
-def captured(ports: list[int], limit: int, *datagrams: tuple[int, bytes]) -> tuple[bytes, Any]:
-    """The capture of datagrams (port, content) on this machine, as (file, answer)."""
-    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def captured(
+    patch: pytest.MonkeyPatch, ports: list[int], talk: Callable[[], None], limit: int = 100_000
+) -> tuple[bytes, Any]:
+    """The capture of what `talk` sends on this machine, as (file, answer)."""
+    drain = capture._drain
 
-    def send() -> None:
-        while not over.wait(0.1):
-            for port, content in datagrams:
-                sender.sendto(content, ("127.0.0.1", port))
+    def begin(wire: socket.socket) -> None:
+        drain(wire)
+        # From here on the kernel keeps what is captured.
+        talk()
 
-    over = threading.Event()
-    user = threading.Thread(target=send)
-    user.start()
+    patch.setattr(capture, "_drain", begin)
     found = capture.capture(ports, 1.5, limit)
-    over.set()
-    user.join()
-    sender.close()
     return base64.b64decode(found["pcap"]), found
 
 
+def send(*datagrams: tuple[int, bytes]) -> None:
+    """Sends datagrams (port, content) three times."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for port, content in datagrams * 3:
+            sender.sendto(content, ("127.0.0.1", port))
+
+
 @needs_root
-def test_only_the_given_ports_are_captured() -> None:
-    content, found = captured([45061], 100_000, (45061, b"wanted"), (45062, b"another"))
+def test_only_the_given_ports_are_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, found = captured(monkeypatch, [45061], lambda: send((45061, b"wanted"), (45062, b"another")))
     assert struct.unpack("<IHHiIII", content[:24]) == (0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
     assert found["packets"] == content.count(b"wanted") >= 3
     assert b"another" not in content
@@ -203,14 +206,14 @@ def test_only_the_given_ports_are_captured() -> None:
 
 
 @needs_root
-def test_a_capture_is_bounded() -> None:
-    content, found = captured([45061], 200, (45061, b"x" * 50))
+def test_a_capture_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, found = captured(monkeypatch, [45061], lambda: send((45061, b"x" * 50)), 200)
     assert found["cut"] is True
     assert len(content) <= 200
 
 
 @needs_root
-def test_a_digest_that_a_real_connection_sends_byte_by_byte_is_overwritten() -> None:
+def test_a_digest_that_a_real_connection_sends_byte_by_byte_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = re.split(b"(%s)" % CANARY, REGISTER)
     pieces = [piece for part in parts for piece in ([bytes([byte]) for byte in part] if part == CANARY else [part])]
     listener = socket.create_server(("127.0.0.1", 0))
@@ -225,12 +228,8 @@ def test_a_digest_that_a_real_connection_sends_byte_by_byte_is_overwritten() -> 
                 server.recv(4096)
             server.send(REGISTER)
 
-    began = threading.Timer(0.2, talk)
-    began.start()
-    found = capture.capture([port], 4)
-    began.join()
+    content, found = captured(monkeypatch, [port], talk)
     listener.close()
-    content = base64.b64decode(found["pcap"])
     assert found["packets"] > len(pieces) > 2 * len(CANARY)
     assert CANARY not in content
     assert content.count(HIDDEN) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -207,6 +208,16 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
 @pytest.fixture
 def wait() -> Callable[..., Any]:
     return wait_for
+
+
+@contextlib.contextmanager
+def kept_port() -> Iterator[int]:
+    """A port of loopback for a server that the test starts; no other program gets it before or meanwhile."""
+    with socket.socket() as keeper:
+        # Servers set this, too: they may listen where nobody else listens.
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield int(keeper.getsockname()[1])
 
 
 class _QuietServer(HTTPServer):

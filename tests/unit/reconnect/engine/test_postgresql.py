@@ -9,11 +9,9 @@ import platform
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +32,7 @@ from reconnect.runs.store import Runs
 from reconnect.settings import Settings
 from trials.kept import holding
 
-from ..conftest import Workplace, wait_for
+from ..conftest import Workplace, kept_port, wait_for
 from ..conftest import there as existing
 from .test_crowd import ALONE
 from .test_durable import SLOW, ended_once
@@ -59,22 +57,20 @@ def server() -> Iterator[str]:
         capture_output=True,
         timeout=120,
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [*as_postgres, "postgres", "-D", folder / "data", "-k", folder, "-p", str(port), "-h", "127.0.0.1"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"postgresql://reconnect:{PASSWORD}@127.0.0.1:{port}"
-    try:
-        wait_for(lambda: answers(address), 60)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    with kept_port() as port:
+        process = subprocess.Popen(
+            [*as_postgres, "postgres", "-D", folder / "data", "-k", folder, "-p", str(port), "-h", "127.0.0.1"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        address = f"postgresql://reconnect:{PASSWORD}@127.0.0.1:{port}"
+        try:
+            wait_for(lambda: answers(address), 60)
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def answers(address: str) -> bool:
@@ -193,18 +189,26 @@ def test_a_stopped_process_of_another_machine_is_named_and_not_waited_for(
     machines: list[Workplace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = (machine.settings for machine in machines)
-    for name, seconds in {"STOPPED_SECONDS": 0.5, "QUIET_SECONDS": 1.0, "_LOOK_SECONDS": 0.1}.items():
+    for name, seconds in {"STOPPED_SECONDS": 0.5, "_LOOK_SECONDS": 0.1}.items():
         monkeypatch.setattr(locks, name, seconds)
-    words = [sys.executable, "-c", HOLDS, str(there.state), existing(there.database).get_secret_value()]
+    database = existing(there.database).get_secret_value()
+    words = [sys.executable, "-c", HOLDS, str(there.state), database]
+    beats = set()
+
+    def has_beaten() -> bool:
+        with psycopg.connect(database) as connection:
+            query = "SELECT state_change FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory'"
+            beats.update(connection.execute(query).fetchall())
+        return len(beats) > 5
+
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert existing(process.stdout).readline() == "True\n"
         try:
             # One that works is waited for.
-            waited = threading.Event()
-            threading.Timer(2.5, waited.set).start()
-            with locks.held(here, "server", ["alpha"], waited.is_set):
-                assert waited.is_set()
+            with locks.held(here, "server", ["alpha"], has_beaten):
+                assert has_beaten()
             process.send_signal(signal.SIGSTOP)
+            monkeypatch.setattr(locks, "QUIET_SECONDS", 1.0)
             named = rf"process {process.pid} \(reconnect\) on {platform.node()} is stopped and holds the lock of"
             with pytest.raises(locks.StoppedHolderError, match=named), locks.held(here, "server", ["alpha"]):
                 pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from ..conftest import Workplace
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+from ..conftest import Workplace, kept_port
 
 
 @pytest.fixture
-def served(workplace: Workplace, wait: Callable[..., Any], tmp_path: Path) -> Iterator[str]:
-    port = free_port()
+def port() -> Iterator[int]:
+    with kept_port() as port:
+        yield port
+
+
+@pytest.fixture
+def served(workplace: Workplace, wait: Callable[..., Any], tmp_path: Path, port: int) -> Iterator[str]:
     workplace.environment |= {
         "RECONNECT_SERVICE_PORT": str(port),
         "RECONNECT_SERVICE_METRICS_PORT": "0",

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,26 @@ _SAME = ("playbook", "mode", "servers", "account", "incident", "approvals", "rot
 REMOVING_SECONDS = 10.0
 
 Evidence = Literal["evidence", "evidence_after"]
+
+
+class _Moments:
+    """When the runs of this process begin: no two of them in one millisecond, for their ids tell their order."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._last: datetime | None = None
+
+    def next(self) -> datetime:
+        """Now, or the millisecond after the last one. A clock that was set back is believed."""
+        with self._turn:
+            at = now()
+            if self._last and self._last - timedelta(seconds=1) < at <= self._last:
+                at = self._last + timedelta(milliseconds=1)
+            self._last = at
+            return at
+
+
+_MOMENTS = _Moments()
 
 
 class Run:
@@ -315,7 +336,7 @@ class Runs:
     def _new(self, request: Request, question: Sequence[str], at: datetime | None = None) -> Run:
         from reconnect.runs.rows import stamp
 
-        started_at = at or now()
+        started_at = at or _MOMENTS.next()
         record = Record(run_id=f"{stamp(started_at)}{secrets.token_hex(2)}", request=request, started_at=started_at)
         if question:
             record.question, record.delivery = list(question), "pending"

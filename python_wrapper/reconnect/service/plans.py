@@ -156,7 +156,8 @@ class Plans:
         servers: Collection[str] | None = None,
     ) -> list[dict[str, Any]]:
         """The approvals, or those of one run, or of runs of these servers alone, the newest first."""
-        found = sa.select(_APPROVALS).order_by(_APPROVALS.c.requested_at.desc()).limit(limit)
+        newest = _APPROVALS.c.requested_at.desc(), _APPROVALS.c.run_id.desc()
+        found = sa.select(_APPROVALS).order_by(*newest).limit(limit)
         if state is not None:
             found = found.where(_APPROVALS.c.state == state)
         if run_id is not None:

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -23,7 +24,6 @@ from reconnect import files
 from reconnect.errors import InputError, TrackerError
 from reconnect.incidents.trackers.tracker import MAX_FILE_BYTES, MOST_CHANGES, Attachment, Change, Comment, Details
 from reconnect.names import Incident
-from reconnect.result import now
 from reconnect.settings.trackers import FileSettings
 from reconnect.text import one_line
 
@@ -136,7 +136,7 @@ class FileTracker:
 
     def _write(self, file: Path, content: bytes) -> None:
         """Atomically: a comment that is there is complete."""
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.{now():%f}")
+        temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
         try:
             with _opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as stream:
                 stream.write(content)

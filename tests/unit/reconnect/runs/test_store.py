@@ -17,7 +17,7 @@ from dbos._schemas.system_database import SystemSchema
 from reconnect.errors import DamagedError, InputError, StoreError
 from reconnect.names import Incident
 from reconnect.result import now
-from reconnect.runs import database, rows, tables
+from reconnect.runs import database, rows, store, tables
 from reconnect.runs.guards import Guards
 from reconnect.runs.record import Delivery, Pending, Wanted
 from reconnect.runs.request import Request
@@ -49,6 +49,19 @@ def request(account: str | None = None, incident: str | None = None, servers: tu
         timeout=9,
         command=["x"],
     )
+
+
+def test_runs_of_one_millisecond_are_in_the_order_in_which_they_began(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = now()
+    monkeypatch.setattr(store, "now", lambda: at)
+    made = [runs.create(request()).run_id for _ in range(20)]
+    assert [run.run_id for run in runs.newest()] == made[::-1]
+    # A clock that was set back is believed.
+    earlier = at - timedelta(hours=1)
+    monkeypatch.setattr(store, "now", lambda: earlier)
+    assert runs.create(request()).record.started_at == earlier
 
 
 def ended(runs: Runs, days: float | None, account: str | None = None, delivery: Delivery = "none") -> Run:

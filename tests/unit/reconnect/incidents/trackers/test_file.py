@@ -137,6 +137,19 @@ def test_a_sparse_file_is_not_read(tmp_path: Path) -> None:
         tracker.file("client.log")
 
 
+def test_two_may_write_a_file_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker, replace = open_incident(Incident.parse(f"file:{tmp_path}"), Settings()), Path.replace
+
+    def meanwhile(temporary: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        tracker.comment(Comment("m", "x"))
+        return temporary.replace(target)
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    tracker.comment(Comment("m", "x"))
+    assert [file.name for file in tmp_path.iterdir()] == ["comment-m.md"]
+
+
 def test_who_holds_the_file_for_too_long_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconnect.incidents.trackers.file.LOCK_SECONDS", 0.1)
     file = tmp_path / "incident.md"

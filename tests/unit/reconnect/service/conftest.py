@@ -43,6 +43,13 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again when a test says so, not because the machine was slow."""
+    monkeypatch.setattr("reconnect.engine.durable.FIRST_DELAY", 900.0)
+    monkeypatch.setattr("reconnect.service.incoming.inbox._FIRST_DELAY", 900.0)
+
+
+@pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither Ansible nor an expensive digest."""
     groups = {"servers": frozenset({"alpha", "beta"})}

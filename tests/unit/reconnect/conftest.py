@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import socket
 import ssl
 import subprocess
@@ -208,6 +209,18 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
 @pytest.fixture
 def wait() -> Callable[..., Any]:
     return wait_for
+
+
+def on_a_terminal(words: Sequence[str], environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+    """A program on a terminal of its own, which does not end it, and the side of that at which a person sits.
+
+    `pty.fork` would copy this process in the middle of whatever its threads do.
+    """
+    ours, theirs = pty.openpty()
+    start = ["env", "--ignore-signal=HUP", "setsid", "--ctty", *words]
+    process = subprocess.Popen(start, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    return process, ours
 
 
 @contextlib.contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pexpect
 import pytest
+from pexpect.fdpexpect import fdspawn
 
-from ..conftest import Workplace
+from ..conftest import Workplace, on_a_terminal
 
 # Says how it was called, and has a plan until it may carry it out.
 PLANS = """
@@ -41,15 +41,15 @@ def words(place: Workplace, *more: str) -> list[str]:
     return ["fix-account-config", "601", "--server", "alpha", "--inventory", str(place.inventory), *more]
 
 
-def on_a_terminal(place: Workplace, answer: str, *more: str) -> tuple[int, str]:
-    child = pexpect.spawn(
-        sys.executable, ["-m", "reconnect", *words(place, *more)], env=place.environment, encoding="utf-8", timeout=60
-    )
+def asked(place: Workplace, answer: str, *more: str) -> tuple[int, str]:
+    """The command, on a terminal on which a person gives this answer."""
+    program, terminal = on_a_terminal([sys.executable, "-m", "reconnect", *words(place, *more)], place.environment)
+    child = fdspawn(terminal, encoding="utf-8", timeout=60)
     child.expect("Change this")
     child.sendline(answer)
     said = child.before + child.read()
     child.close()
-    return child.exitstatus, said
+    return program.wait(60), said
 
 
 def modes(place: Workplace) -> list[str]:
@@ -79,7 +79,7 @@ def test_a_yes_beforehand_fixes_at_once(first_level: Workplace, option: str) -> 
 
 def test_the_plan_is_shown_and_a_yes_carries_it_out(first_level: Workplace, tmp_path: Path) -> None:
     incident = tmp_path / "incident.md"
-    code, said = on_a_terminal(first_level, "y", "--incident", f"file:{incident}", "--watch", "3")
+    code, said = asked(first_level, "y", "--incident", f"file:{incident}", "--watch", "3")
     assert code == 0
     assert said.index("-  password: ****") < said.index("+  password: **** (changed)")
     assert "watched 0" in said  # the client was watched while the plan was made
@@ -92,7 +92,7 @@ def test_the_plan_is_shown_and_a_yes_carries_it_out(first_level: Workplace, tmp_
 
 def test_a_no_changes_nothing_and_tells_the_incident(first_level: Workplace, tmp_path: Path) -> None:
     incident = tmp_path / "incident.md"
-    code, _said = on_a_terminal(first_level, "n", "--incident", f"file:{incident}")
+    code, _said = asked(first_level, "n", "--incident", f"file:{incident}")
     assert code == 10
     assert modes(first_level) == ["diagnose"]
     assert "fault_found" in incident.read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pty
 import resource
 import signal
 import socket
@@ -21,6 +20,8 @@ import pytest
 from reconnect.ansible.processes import MARK, any_runs, wait_until
 from reconnect.ansible.warm import protocol
 from reconnect.ansible.warm.starting import Warm
+
+from ...conftest import on_a_terminal
 
 #: What a program finds when it starts, and then what a test asks of it.
 PROGRAM = """\
@@ -166,18 +167,14 @@ def found(stdout: str) -> dict[str, object]:
 
 def in_a_terminal(words: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
     """How a program ends that a terminal of its own was given to, and what it printed."""
-    pid, terminal = pty.fork()
-    if not pid:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        os.closerange(3, 256)
-        os.execve(words[0], list(words), environment)
+    program, terminal = on_a_terminal(words, environment)
     os.write(terminal, b"a line\n")
     printed = b""
     with contextlib.suppress(OSError):
         while more := os.read(terminal, 65536):
             printed += more
     os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), printed.decode().replace("a line\r\n", "", 1)
+    return program.wait(), printed.decode().replace("a line\r\n", "", 1)
 
 
 def once_it_waits(process: subprocess.Popen[str]) -> str:

@@ -141,9 +141,9 @@ class PlannedRemedy(Document):
 
 
 def approved_by_yes(steps: Iterable[PlannedRemedy]) -> list[str]:
-    """The remedies that a yes to a plan approves beside its other steps: each reaches one account, and cannot be
-    undone."""
-    return sorted({step.remedy for step in steps if step.decision == "planned" and step.policy == "approve"})
+    """The remedies that a yes to these steps approves: those that wait for it, and those that need it although the yes
+    to the plan that is shown is enough, as a message to one user."""
+    return sorted({step.remedy for step in steps if step.decision == "approval" or step.policy == "approve"})
 
 
 class Message(Document):

@@ -15,7 +15,17 @@ from typing import Any, Literal
 
 from reconnect import outcomes, texts
 from reconnect.reports.changes import changes
-from reconnect.result import UNKNOWN_CAUSE, AppliedRemedy, Finding, Judgement, Result, RootCause, Verdict, ending
+from reconnect.result import (
+    UNKNOWN_CAUSE,
+    AppliedRemedy,
+    Finding,
+    Judgement,
+    Result,
+    RootCause,
+    Verdict,
+    approved_by_yes,
+    ending,
+)
 from reconnect.text import one_line, printable
 from reconnect.texts import Language
 
@@ -99,11 +109,9 @@ def fix_command(command: Sequence[str], result: Result) -> str | None:
     waiting = [step for step in verdict.plan if step.decision in {"planned", "approval"}] if verdict else []
     if not waiting:
         return None
-    approvals = dict.fromkeys(
-        step.remedy for step in waiting if step.policy == "approve" or step.decision == "approval"
-    )
     asked = [word for word in command if word not in {"--check", "--apply"}]
-    return command_line([*asked, "--apply", *(word for name in approvals for word in ("--approve", name))])
+    approved = [word for name in approved_by_yes(waiting) for word in ("--approve", name)]
+    return command_line([*asked, "--apply", *approved])
 
 
 def command_line(command: Sequence[str]) -> str:

@@ -315,7 +315,7 @@ class Request(Options):
 
     `client_report`: whether the client reported anything. `questions`: what the incident is asked beside its report,
     a sentence each. `undo`: the id of the run to undo. `plan`: the only steps that it may carry out, where they were
-    shown before, in the run `plan_of`. `language`: the incident's. `command`: its command line.
+    shown before; at the service in the run `plan_of`. `language`: the incident's. `command`: its command line.
     `inventory_hash`: the digest of the inventory as it was read.
     """
 

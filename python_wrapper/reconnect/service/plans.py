@@ -96,8 +96,7 @@ class Plans:
             raise Problem(403, "Only second level may confirm a fix that affects a whole server.")
         deed = _deed(person, address, "plan confirmed", run.run_id, plan)
         asker = asker_of(person.name, "api", _trace(run))
-        approvals = approved_by_yes([step for _, step in plan.confirmable])
-        return self._apply(run, plan.confirmable, approvals, asker, deed, within=within)
+        return self._apply(run, plan.confirmable, asker, deed, within=within)
 
     def request(self, run: Run, plan_hash: str, asker: str | None, person: Person | None, address: str) -> str:
         """The id of the approval that this plan now waits for, the same for the same plan."""
@@ -203,8 +202,7 @@ class Plans:
             return None
         asker = asker_of(kept.asker.requester, "approval", kept.asker.trace_id)
         steps = [*plan.confirmable, *plan.approvable]
-        remedies = sorted({step.remedy for _, step in plan.approvable})
-        return self._apply(run, steps, remedies, asker, deed, (approval_id, decided))
+        return self._apply(run, steps, asker, deed, (approval_id, decided))
 
     def _current(self, run: Run, plan_hash: str, expired: int = 409) -> Plan:
         """The plan that was shown, if it may still be carried out."""
@@ -232,17 +230,17 @@ class Plans:
         self,
         run: Run,
         steps: Sequence[tuple[str, PlannedRemedy]],
-        approvals: list[str],
         asker: Asker,
         deed: audit.Deed,
         decision: tuple[str, dict[str, Any]] | None = None,
         within: Within | None = None,
     ) -> Run:
-        """A run that carries out these steps and no others, once for each plan that was shown."""
+        """A run that carries out these steps, all agreed to, and no others, once for each plan that was shown."""
         if run.record.request.extra_vars:
             # They may name files and programs, and belong to whoever typed them on their machine.
             raise Problem(409, "The run has extra variables. Apply its plan on the command line.")
         plan = [Step(server=server, remedy=step.remedy, cause=step.cause) for server, step in steps]
+        approvals = approved_by_yes(step for _, step in steps)
         wanted = {"mode": "apply", "approvals": approvals, "watch": 0, "plan": plan, "plan_of": run.run_id}
         request = run.record.request.model_copy(update=wanted)
 

@@ -18,8 +18,8 @@ from reconnect.engine import asking, resuming, undoing
 from reconnect.engine.wait import Report, Waiter, warm_up
 from reconnect.errors import InputError, ReconnectError, StoreError
 from reconnect.incidents import intake
-from reconnect.result import Result, approved_by_yes, to_json
-from reconnect.runs.request import DIAGNOSE, FIX, Asked
+from reconnect.result import PlannedRemedy, Result, approved_by_yes, to_json
+from reconnect.runs.request import DIAGNOSE, FIX, Asked, Step
 from reconnect.runs.store import Run, Runs
 from reconnect.text import one_line
 
@@ -45,15 +45,16 @@ def fix_account_config(asked: Asked, words: list[str]) -> None:
     ended = _carry_out(asked, words, ask)
     if ended.superseded:
         # The account was watched while the plan was made.
-        steps = [step for result in ended.results if result.verdict for step in result.verdict.plan]
+        shown = _planned(ended.results)
+        plan = [Step(server=server, remedy=step.remedy, cause=step.cause) for server, step in shown]
         again = {
             "apply": True,
-            "approvals": sorted({*asked.approvals, *approved_by_yes(steps)}),
+            "approvals": sorted({*asked.approvals, *approved_by_yes(step for _, step in shown)}),
             "watch": 0,
             "ask_vault_pass": False,
             "ask_become_pass": False,
         }
-        ended = _carry_out(asked.model_copy(update=again), words)
+        ended = _carry_out(asked.model_copy(update=again), words, plan=plan)
     _show(ended, asked.as_json, asked.diff)
 
 
@@ -71,15 +72,25 @@ def undo(context: typer.Context, run: RunName, as_json: Json = False, verbose: V
 
 def _ask(run: Run, results: list[Result]) -> bool:
     """Shows what would be changed and asks once; True for a yes."""
-    steps = [step for result in results if result.verdict for step in result.verdict.plan]
-    if not any(step.decision == "planned" for step in steps):
+    if not _planned(results):
         return False
     screen.show(terminal.stdout(), run.record, results)
     return typer.confirm("Change this?", err=True)
 
 
-def _carry_out(asked: Asked, words: list[str], superseded: Callable[[Run, list[Result]], bool] | None = None) -> Report:
-    """Checks all input before anything is executed, and carries out the run."""
+def _planned(results: list[Result]) -> list[tuple[str, PlannedRemedy]]:
+    """The steps that a yes carries out, each with its server."""
+    plans = ((result.server, result.verdict.plan) for result in results if result.verdict)
+    return [(server, step) for server, plan in plans for step in plan if step.decision == "planned"]
+
+
+def _carry_out(
+    asked: Asked,
+    words: list[str],
+    superseded: Callable[[Run, list[Result]], bool] | None = None,
+    plan: list[Step] | None = None,
+) -> Report:
+    """Checks all input before anything is executed, and carries out the run; of a `plan` that was shown, that alone."""
     _passwords(asked)
     loaded = settings.load()
     log.to_file(loaded)
@@ -100,7 +111,7 @@ def _carry_out(asked: Asked, words: list[str], superseded: Callable[[Run, list[R
     with terminal.signals_cancel(waiter.cancelled):
         # A diagnosis instead of the fix changes nothing: nobody is asked.
         follow = superseded if taken.request.playbook == asked.playbook else None
-        return waiter.carry_out(taken.request, taken.client_report, follow)
+        return waiter.carry_out(taken.request.model_copy(update={"plan": plan}), taken.client_report, follow)
 
 
 def _passwords(asked: Asked) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pexpect.fdpexpect import fdspawn
+from reconnect.runs.request import Step
 
 from ..conftest import Workplace, on_a_terminal
 
@@ -86,6 +87,9 @@ def test_the_plan_is_shown_and_a_yes_carries_it_out(first_level: Workplace, tmp_
     assert modes(first_level) == ["diagnose", "apply"]
     # It was approved by the yes to the plan that names it.
     assert [run.record.request.approvals for run in first_level.runs] == [[], ["fix_account"]]
+    # A yes to a plan is for its steps alone.
+    step = Step(server="alpha", remedy="fix_account", cause="account_missing")
+    assert [run.record.request.plan for run in first_level.runs] == [None, [step]]
     assert incident.read_text().count("fixed_account") >= 1
     assert "fault_found" not in incident.read_text()  # the plan alone is not told
 

@@ -348,7 +348,8 @@ def test_nobody_approves_their_own_request_and_nothing_is_approved_twice(
 ) -> None:
     asker, other = token("second_level", "asker"), token("second_level", "other")
     run_id = begin(client, asker)
-    run = ended(run_id, plan_step(), plan_step("restart_asterisk", "service", "approval"))
+    message = plan_step("send_message", "client") | {"policy": "approve"}
+    run = ended(run_id, plan_step(), message, plan_step("restart_asterisk", "service", "approval"))
     plan = plan_of(run)
     # Whoever asks for the approval, the run is the asker's.
     made = client.post(f"/v1/runs/{run_id}/approvals", json={"plan_hash": plan}, headers=token("first_level", "third"))
@@ -362,8 +363,9 @@ def test_nobody_approves_their_own_request_and_nothing_is_approved_twice(
     answer = decide(client, approval, other, plan)
     assert answer.status_code == 200
     request = there(Runs(settings).get(answer.json()["applied_run_id"])).record.request
-    assert (request.mode, request.approvals) == ("apply", ["restart_asterisk"])
-    assert [step.remedy for step in there(request.plan)] == ["reload_peer", "restart_asterisk"]
+    # What cannot be undone is approved with the plan that names it; what needs no approval gets none.
+    assert (request.mode, request.approvals) == ("apply", ["restart_asterisk", "send_message"])
+    assert [step.remedy for step in there(request.plan)] == ["reload_peer", "send_message", "restart_asterisk"]
     assert decide(client, approval, other, plan).status_code == 409
     assert [one["state"] for one in client.get("/v1/approvals", headers=asker).json()] == ["approved"]
 

@@ -338,6 +338,20 @@ def test_the_policy_of_a_site_may_ask_for_an_approval(
     assert [step["decision"] for step in plan if step["remedy"] == "restart_database"] == [decision]
 
 
+@pytest.mark.parametrize("ask", [(), ("account_missing",), ("aor_missing",), ("all",)])
+def test_a_plan_names_the_same_cause_once_it_is_approved(healthy: dict[str, Any], ask: tuple[str, ...]) -> None:
+    causes = "aor_missing", "account_missing"
+    roots = {cause: [finding.Finding(cause, "fail", "account", "Wrong.", "", cause=cause)] for cause in causes}
+
+    def planned(apply: bool, *approvals: str) -> tuple[str, str]:
+        (step,) = verdict._plan(Evidence(healthy), roots, verdict._Allowed(apply, approvals, ask))
+        return step["cause"], step["decision"]
+
+    cause, decision = planned(False)
+    assert (cause in ask or ask in [(), ("all",)], decision) == (True, "approval" if ask else "planned")
+    assert planned(True, "fix_account") == (cause, "run")
+
+
 # ------------------------------------------------------------------------------------------------ the last word
 
 

@@ -361,39 +361,36 @@ def _root(evidence: Evidence, name: str, findings: Sequence[Finding]) -> RootCau
 def _plan(evidence: Evidence, roots: Mapping[str, Sequence[Finding]], allowed: _Allowed) -> list[Step]:
     """The remedies of the root causes, each once, in the order of the catalogue."""
     plan: dict[str, Step] = {}
-    for name, findings in roots.items():
-        cause = catalogue().get(name)
-        if cause is None or cause.remedy is None or _by_hand(findings):
+    causes = [catalogue()[name] for name, found in roots.items() if name in catalogue() and not _by_hand(found)]
+    # One remedy for two causes: the stricter counts, by the policies alone. So a plan stays itself once it is approved.
+    for cause in sorted(causes, key=lambda one: (one.name in allowed.ask, one.policy == "approve"), reverse=True):
+        remedy, findings = cause.remedy, roots[cause.name]
+        if remedy is None or remedy.name in plan:
             continue
-        purpose = _purpose(evidence, cause.remedy)
+        purpose = _purpose(evidence, remedy)
         policy: Policy = "approve" if purpose else cause.policy
-        decision, reason = _decision(cause, cause.remedy, purpose, allowed)
-        interrupts, targets = changes.interruption(evidence, cause.remedy), _targets(findings)
-        step: Step = {
-            "remedy": cause.remedy.name,
-            "role": cause.remedy.role,
-            "entry": cause.remedy.entry,
-            "cause": name,
+        decision, reason = _decision(cause, remedy, purpose, allowed)
+        interrupts, targets = changes.interruption(evidence, remedy), _targets(findings)
+        plan[remedy.name] = {
+            "remedy": remedy.name,
+            "role": remedy.role,
+            "entry": remedy.entry,
+            "cause": cause.name,
             "about": findings[0].about,
             "policy": policy,
             "decision": decision,
-            "reason": reason + changes.interruption_text(interrupts, cause.remedy) + _calls(evidence, cause.remedy),
+            "reason": reason + changes.interruption_text(interrupts, remedy) + _calls(evidence, remedy),
             "arguments": {
-                **cause.remedy.inputs,
+                **remedy.inputs,
                 "about": sorted({one.about for one in findings if one.about}),
                 **({"targets": targets} if targets else {}),
-                **({"drop_calls": RESTART in allowed.approvals} if cause.remedy.drops_calls else {}),
+                **({"drop_calls": RESTART in allowed.approvals} if remedy.drops_calls else {}),
             },
-            "repeatable": cause.remedy.repeatable,
-            "reversible": cause.remedy.reversible,
-            "changes": changes.of(evidence, cause.remedy, targets),
+            "repeatable": remedy.repeatable,
+            "reversible": remedy.reversible,
+            "changes": changes.of(evidence, remedy, targets),
             "interrupts": interrupts,
         }
-        known = plan.get(cause.remedy.name)
-        # One remedy for two causes: the stricter policy counts, and the stricter decision.
-        stricter = known is None or (known["policy"] == "auto" and policy != "auto")
-        if stricter or (decision == "approval" and known is not None and known["decision"] != "approval"):
-            plan[cause.remedy.name] = step
     return sorted(plan.values(), key=lambda step: remedies()[step["remedy"]].rank)
 
 

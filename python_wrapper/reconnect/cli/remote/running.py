@@ -79,8 +79,9 @@ class _Remote:
         waiting = {step.remedy for step in self._steps(diagnosis) if step.decision == "approval"}
         wanted = waiting & set(self._asked.approvals)
         planned = [step for step in self._steps(diagnosis) if step.decision == "planned"]
-        # With --apply nobody has seen the plan.
-        agreed = self._asked.mode == "apply" and set(approved_by_yes(planned)) <= set(self._asked.approvals)
+        # With --apply nobody has seen the plan. Who asks for a new password has approved it.
+        approved = {*self._asked.approvals, *(["rotate_password"] if self._asked.rotate_password else [])}
+        agreed = self._asked.mode == "apply" and set(approved_by_yes(planned)) <= approved
         if self._asked.mode == "apply" and wanted:
             self._ask_for_approval(diagnosis)
         elif planned and (agreed or (ask and self._says_yes(diagnosis))):

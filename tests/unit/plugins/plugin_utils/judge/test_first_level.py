@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge import verdict
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.documents import Judgement
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.evidence import Evidence
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.finding import Finding
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.first_level import handed_on, narrowed
+
+TESTS = Path(__file__).resolve().parents[4]
 
 
 def root(cause: str, subject: str, remedy: str | None = None) -> dict[str, Any]:
@@ -107,38 +115,66 @@ def test_first_level_never_skips_second() -> None:
     assert dict(handed_on(fixed)) == {"outcome": "fixed_account"}
 
 
-def test_a_new_password_replaces_what_would_fix_the_old_one() -> None:
-    roots = [
-        root("transport_mismatch", "account", "fix_account"),
-        root("password_mismatch", "account", "fix_account"),
-        root("client_wrong_port", "client", "deliver_configuration"),
-    ]
-    plan = [
-        {**step("fix_account", "account"), "cause": "transport_mismatch"},
-        {**step("deliver_configuration", "client"), "cause": "client_wrong_port"},
-    ]
-    verdict = narrowed(judged(roots, plan), None, rotate=True)["verdict"]
-    assert [(one["remedy"], one["role"], one["entry"], one["cause"]) for one in verdict["plan"]] == [
-        ("rotate_password", "client", "rotate", "password_mismatch")
-    ]
-    assert {one["remedy"] for one in verdict["root_causes"]} == {"rotate_password"}
-    assert verdict["outcome"] == "fault_found"
+#: Causes of an account and its client, as they are found, and a fault of the server.
+CAUSES = {
+    "transport_mismatch": "account",
+    "password_mismatch": "account",
+    "client_wrong_port": "client",
+    "database_stopped": "database",
+    "aor_missing": "account",
+}
+
+
+def rotated(*causes: str, allowed: verdict._Allowed) -> Judgement:
+    """What first level makes of these causes, where a new password is asked for."""
+    document = json.loads(gzip.decompress((TESTS / "evidence" / "healthy.pbx22.json.gz").read_bytes()))
+    findings = [Finding(cause, "fail", CAUSES[cause], "Wrong.", "", cause=cause) for cause in causes]
+    found = verdict._verdict(Evidence(document), findings, allowed)
+    return narrowed({"verdict": found, "findings": [one.as_dict() for one in findings]}, None, rotate=True)
+
+
+@pytest.mark.parametrize(
+    ("apply", "approvals", "ask", "decision"),
+    [
+        (False, (), (), "planned"),
+        # Who asks for a new password has approved it, and what gives it to the client.
+        (True, (), (), "run"),
+        (True, (), ("fix_account", "deliver_configuration"), "run"),
+        (True, (), ("rotate_password",), "approval"),
+        (True, (), ("password_mismatch",), "approval"),
+        (True, ("fix_account", "deliver_configuration"), ("rotate_password",), "approval"),
+        (True, ("rotate_password",), ("rotate_password",), "run"),
+    ],
+)
+def test_a_new_password_replaces_what_would_fix_the_old_one_and_is_decided_by_its_own_name(
+    apply: bool, approvals: tuple[str, ...], ask: tuple[str, ...], decision: str
+) -> None:
+    allowed = verdict._Allowed(apply, approvals, ask, rotate=True)
+    found = rotated("transport_mismatch", "password_mismatch", "client_wrong_port", allowed=allowed)["verdict"]
+    (step,) = found["plan"]
+    assert (step["remedy"], step["role"], step["entry"]) == ("rotate_password", "client", "rotate")
+    assert (step["cause"], step["policy"], step["decision"]) == ("password_mismatch", "approve", decision)
+    assert ("--approve rotate_password" in step["reason"]) is (decision == "approval")
+    assert {one["remedy"] for one in found["root_causes"]} == {"rotate_password"}
+    assert found["outcome"] == "fault_found"
 
 
 def test_a_password_that_is_right_is_kept() -> None:
-    first = judged([root("aor_missing", "account", "fix_account")], [step("fix_account", "account")])
-    verdict = narrowed(first, None, rotate=True)["verdict"]
-    assert verdict["plan"] == first["verdict"]["plan"]
-    assert verdict["next_step"].endswith("No new password is made: the password is not the fault.")
+    found = rotated("aor_missing", allowed=verdict._Allowed(False, (), (), rotate=True))["verdict"]
+    assert [one["remedy"] for one in found["plan"]] == ["fix_account"]
+    assert found["next_step"].endswith("No new password is made: the password is not the fault.")
 
 
 def test_no_password_is_made_while_the_server_is_ill() -> None:
-    roots = [
-        root("database_stopped", "database", "restart_database"),
-        root("password_mismatch", "account", "fix_account"),
-    ]
-    plan = [step("restart_database", "database"), step("fix_account", "account")]
-    assert narrowed(judged(roots, plan), None, rotate=True)["verdict"]["plan"] == []
+    allowed = verdict._Allowed(True, (), (), rotate=True)
+    assert rotated("database_stopped", "password_mismatch", allowed=allowed)["verdict"]["plan"] == []
+
+
+def test_only_first_level_makes_a_new_password() -> None:
+    document = json.loads(gzip.decompress((TESTS / "evidence" / "password_mismatch.pbx22.json.gz").read_bytes()))
+    for level, remedy in (("first", "rotate_password"), ("second", "fix_account")):
+        found = judge.judge(document, level=level, rotate=True)["verdict"]
+        assert [one["remedy"] for one in found["plan"]] == [remedy]
 
 
 @pytest.mark.parametrize(("status", "words"), [("pass", "a client is registered"), ("warn", "still cannot connect.")])

@@ -344,7 +344,8 @@ def test_a_plan_names_the_same_cause_once_it_is_approved(healthy: dict[str, Any]
     roots = {cause: [finding.Finding(cause, "fail", "account", "Wrong.", "", cause=cause)] for cause in causes}
 
     def planned(apply: bool, *approvals: str) -> tuple[str, str]:
-        (step,) = verdict._plan(Evidence(healthy), roots, verdict._Allowed(apply, approvals, ask))
+        allowed = verdict._Allowed(apply, approvals, ask)
+        (step,) = verdict._plan(Evidence(healthy), roots, verdict._remedies(roots, allowed), allowed)
         return step["cause"], step["decision"]
 
     cause, decision = planned(False)
@@ -366,15 +367,17 @@ def test_a_cause_is_fixed_when_it_is_gone_afterwards(healthy: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    ("cause", "text"),
+    ("cause", "remedy", "text"),
     [
-        ("password_mismatch", "user.fixed_account"),
-        ("client_wrong_port", "user.fixed_client_configuration"),
-        ("no_such", "user.fixed_service"),
+        ("password_mismatch", "fix_account", "user.fixed_account"),
+        ("client_wrong_port", "deliver_configuration", "user.fixed_client_configuration"),
+        ("client_wrong_password", "rotate_password", "user.fixed_account"),
+        ("no_such", None, "user.fixed_service"),
     ],
 )
-def test_what_the_user_is_told_fits_what_was_fixed(cause: str, text: str) -> None:
-    first: Any = {"verdict": {"root_causes": [{"cause": cause, "about": ""}], "plan": []}, "findings": []}
+def test_what_the_user_is_told_fits_what_was_fixed(cause: str, remedy: str | None, text: str) -> None:
+    root = {"cause": cause, "about": "", "remedy": remedy}
+    first: Any = {"verdict": {"root_causes": [root], "plan": []}, "findings": []}
     seen = [*verdict.ESSENTIAL, "registration.reserved"]
     passes = [{"code": code, "status": "pass", "summary": "."} for code in seen]
     after: Any = {"verdict": {"root_causes": [], "symptoms": []}, "findings": passes}

@@ -96,10 +96,3 @@ def test_what_cannot_be_undone_waits_for_an_approval(remedy: Remedy, policy: Pol
     assert decided(False) == ("planned" if shown else "approval")
     # No yes of first level where the site asks for an approval.
     assert verdict._decision(cause, remedy, "", verdict._Allowed(False, (), ("all",)))[0] == "approval"
-
-
-def test_who_asks_for_a_new_password_has_approved_its_delivery() -> None:
-    delivery = remedies()["deliver_configuration"]
-    allowed = verdict._Allowed(True, (), (), rotate=True)
-    assert verdict._decision(catalogue()["client_wrong_password"], delivery, "", allowed)[0] == "run"
-    assert verdict._decision(catalogue()["client_wrong_port"], delivery, "", allowed)[0] == "approval"

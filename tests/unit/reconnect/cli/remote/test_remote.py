@@ -55,6 +55,18 @@ def test_apply_confirms_the_plan_that_was_shown(
     )
 
 
+def test_who_asks_for_a_new_password_has_approved_it(
+    reconnect: Command, worker: list[list[dict[str, Any]]], settings: Settings
+) -> None:
+    password = plan_step("rotate_password", "client") | {"policy": "approve"}
+    worker += [[password], [password], []]
+    words = ("fix-account-config", "1001", "--server", "alpha", "--apply")
+    reconnect("first_level", *words)
+    assert [run.record.request.mode for run in Runs(settings).newest()] == ["diagnose"]
+    reconnect("first_level", *words, "--rotate-password")
+    assert [run.record.request.mode for run in Runs(settings).newest()] == ["apply", "diagnose", "diagnose"]
+
+
 @pytest.mark.attack("a command that approves its own plan", harm="breach")
 def test_approve_only_requests_and_somebody_else_decides(
     reconnect: Command,

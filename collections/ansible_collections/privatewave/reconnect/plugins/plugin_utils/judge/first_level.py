@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .documents import Conclusion, Judgement, RootCause, Step, Verdict
+from .documents import Conclusion, Judgement, RootCause, Verdict
 from .ending import end
 from .finding import Finding, Say
 from .outcomes import Outcome
-from .remedies import remedies
+from .remedies import Remedy, remedies
 
 #: What first level may fix; a cause of any other subject belongs to second level.
 SUBJECTS = ("account", "client")
@@ -76,14 +76,12 @@ def _closed(finding: Finding, step: str, outcome: Outcome, next_step: str) -> Co
 
 
 def narrowed(judgement: Judgement, report: Mapping[str, Any] | None, rotate: bool = False) -> Judgement:
-    """What `judge` found, as first level acts upon it. ``rotate``: a wrong password is fixed by a new one.
+    """What `judge` found, as first level acts upon it. ``rotate``: a new password was asked for.
 
     A fault of the server itself leaves no plan: nothing about an account is changed that could not be verified, least
     of all while the database is in doubt. What first level cannot fix goes to second level.
     """
     verdict: Verdict = {**judgement["verdict"]}
-    if rotate:
-        _rotate(verdict)
     roots = verdict["root_causes"]
     beyond = [one for one in roots if one["subject"] not in SUBJECTS]
     verdict["plan"] = [] if beyond else [step for step in verdict["plan"] if step["role"] in SUBJECTS]
@@ -129,31 +127,16 @@ def _named(roots: Sequence[RootCause]) -> str:
     return " ".join(f"{one['title']} ({one['cause']})." for one in roots)
 
 
-def _rotate(verdict: Verdict) -> None:
-    """Put a new password in the place of what would fix the old one.
+def rotated(chosen: Mapping[str, Remedy]) -> dict[str, Remedy]:
+    """The remedies by root cause, with a new password in the place of what would fix the old one.
 
-    It brings account and client to what the registry says as those remedies do: it replaces both.
+    It brings account and client to what the registry says as those remedies do: it replaces both, and the password
+    comes first.
     """
-    password = next((one["cause"] for one in verdict["root_causes"] if one["cause"] in PASSWORDS), None)
-    replaced = [step for step in verdict["plan"] if step["role"] in SUBJECTS]
-    if password is None or not replaced:
-        return
-    remedy = remedies()[ROTATE]
-    names = {step["remedy"] for step in replaced}
-    step: Step = {
-        **replaced[0],
-        "remedy": remedy.name,
-        "role": remedy.role,
-        "entry": remedy.entry,
-        "repeatable": remedy.repeatable,
-        "reversible": remedy.reversible,
-        "cause": password,
-        "changes": [line for one in replaced for line in one["changes"]],
-    }
-    verdict["plan"] = [*(one for one in verdict["plan"] if one["remedy"] not in names), step]
-    verdict["root_causes"] = [
-        {**one, "remedy": ROTATE} if one["remedy"] in names else one for one in verdict["root_causes"]
-    ]
+    passwords = [name for name in PASSWORDS if name in chosen]
+    new = remedies()[ROTATE]
+    replaced = {name: new if passwords and one.role in SUBJECTS else one for name, one in chosen.items()}
+    return {**dict.fromkeys(passwords, new), **replaced}
 
 
 def handed_on(verdict: Verdict) -> Verdict:

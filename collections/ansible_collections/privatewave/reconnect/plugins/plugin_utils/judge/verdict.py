@@ -85,7 +85,7 @@ def judge(
     evidence = Evidence(document)
     findings = find(evidence)
     judgement: Judgement = {
-        "verdict": _verdict(evidence, findings, _Allowed(apply, approvals, ask, rotate)),
+        "verdict": _verdict(evidence, findings, _Allowed(apply, approvals, ask, rotate and level == "first")),
         "findings": [one.as_dict() for one in findings],
     }
     if level == "first":
@@ -218,8 +218,7 @@ def check(finding: FindingDocument) -> tuple[str, str, str]:
 
 def _fixed(roots: Sequence[RootCause]) -> Outcome:
     """The outcome of the remedies of the root causes: of several kinds the service counts, else the first."""
-    known = [catalogue()[one["cause"]].remedy for one in roots if one["cause"] in catalogue()]
-    outcomes = [remedy.outcome for remedy in known if remedy]
+    outcomes = [remedies()[one["remedy"]].outcome for one in roots if one["remedy"]]
     return "fixed_service" if "fixed_service" in outcomes or not outcomes else outcomes[0]
 
 
@@ -259,11 +258,12 @@ def _refuse(verdict: Verdict, refused: Sequence[Carried]) -> None:
 
 def _verdict(evidence: Evidence, findings: list[Finding], allowed: _Allowed) -> Verdict:
     roots, symptoms = _roots([one for one in findings if one.status == "fail"])
+    chosen = _remedies(roots, allowed)
     verdict: Verdict = {
         "outcome": "healthy",
-        "root_causes": [_root(evidence, name, found) for name, found in roots.items()],
+        "root_causes": [_root(evidence, name, found, chosen.get(name)) for name, found in roots.items()],
         "symptoms": symptoms,
-        "plan": _plan(evidence, roots, allowed),
+        "plan": _plan(evidence, roots, chosen, allowed),
         "next_step": "",
         "user_message": None,
         "escalate_to": None,
@@ -338,10 +338,16 @@ def _by_hand(findings: Iterable[Finding]) -> str:
     return " ".join(dict.fromkeys(one.by_hand for one in findings if one.by_hand))
 
 
-def _root(evidence: Evidence, name: str, findings: Sequence[Finding]) -> RootCause:
+def _remedies(roots: Mapping[str, Sequence[Finding]], allowed: _Allowed) -> dict[str, Remedy]:
+    """What is carried out for each root cause, where a person does not end it."""
+    causes = (catalogue()[name] for name, found in roots.items() if name in catalogue() and not _by_hand(found))
+    chosen = {cause.name: cause.remedy for cause in causes if cause.remedy}
+    return first_level.rotated(chosen) if allowed.rotate else chosen
+
+
+def _root(evidence: Evidence, name: str, findings: Sequence[Finding], remedy: Remedy | None) -> RootCause:
     cause = catalogue().get(name)
     first = findings[0]
-    remedy = cause.remedy if cause and not _by_hand(findings) else None
     return {
         "cause": name,
         "subject": cause.subject if cause else first.subject,
@@ -350,7 +356,7 @@ def _root(evidence: Evidence, name: str, findings: Sequence[Finding]) -> RootCau
         "summary": " ".join(dict.fromkeys(one.summary for one in findings[:3])),
         "runbook_step": cause.runbook_step if cause else first.runbook_step,
         "remedy": remedy.name if remedy else None,
-        "policy": "human" if not cause or not remedy else "approve" if _purpose(evidence, remedy) else cause.policy,
+        "policy": _policy(cause, remedy, _purpose(evidence, remedy)) if cause and remedy else "human",
         "vantages": sorted({one.vantage for one in findings if one.vantage}),
     }
 
@@ -358,26 +364,30 @@ def _root(evidence: Evidence, name: str, findings: Sequence[Finding]) -> RootCau
 # ------------------------------------------------------------------------------------------------ plan
 
 
-def _plan(evidence: Evidence, roots: Mapping[str, Sequence[Finding]], allowed: _Allowed) -> list[Step]:
+def _plan(
+    evidence: Evidence, roots: Mapping[str, Sequence[Finding]], chosen: Mapping[str, Remedy], allowed: _Allowed
+) -> list[Step]:
     """The remedies of the root causes, each once, in the order of the catalogue."""
     plan: dict[str, Step] = {}
-    causes = [catalogue()[name] for name, found in roots.items() if name in catalogue() and not _by_hand(found)]
+
+    def strictness(name: str) -> tuple[bool, bool]:
+        return name in allowed.ask, _policy(catalogue()[name], chosen[name]) == "approve"
+
     # One remedy for two causes: the stricter counts, by the policies alone. So a plan stays itself once it is approved.
-    for cause in sorted(causes, key=lambda one: (one.name in allowed.ask, one.policy == "approve"), reverse=True):
-        remedy, findings = cause.remedy, roots[cause.name]
-        if remedy is None or remedy.name in plan:
+    for name in sorted(chosen, key=strictness, reverse=True):
+        cause, remedy, findings = catalogue()[name], chosen[name], roots[name]
+        if remedy.name in plan:
             continue
         purpose = _purpose(evidence, remedy)
-        policy: Policy = "approve" if purpose else cause.policy
         decision, reason = _decision(cause, remedy, purpose, allowed)
         interrupts, targets = changes.interruption(evidence, remedy), _targets(findings)
         plan[remedy.name] = {
             "remedy": remedy.name,
             "role": remedy.role,
             "entry": remedy.entry,
-            "cause": cause.name,
+            "cause": name,
             "about": findings[0].about,
-            "policy": policy,
+            "policy": _policy(cause, remedy, purpose),
             "decision": decision,
             "reason": reason + changes.interruption_text(interrupts, remedy) + _calls(evidence, remedy),
             "arguments": {
@@ -422,21 +432,26 @@ def _purpose(evidence: Evidence, remedy: Remedy | None) -> str:
     return stopped_on_purpose(evidence, remedy.starts.unit) if remedy and remedy.starts else ""
 
 
+def _policy(cause: Cause, remedy: Remedy, purpose: str = "") -> Policy:
+    """The policy of a remedy for a cause: what cannot be undone is never done without asking."""
+    return "approve" if purpose or not remedy.can_be_undone else cause.policy
+
+
 def _decision(cause: Cause, remedy: Remedy, purpose: str, allowed: _Allowed) -> tuple[Decision, str]:
     if remedy.name not in allowed.approvals:
         if purpose:
             return "approval", f"{purpose} It waits for --approve {remedy.name}."
         if {"all", cause.name, remedy.name}.intersection(allowed.ask):
             return "approval", f"The policy of this site asks for --approve {remedy.name}."
-        # Who asks for a new password has approved what gives it to the client.
-        rotated = allowed.rotate and cause.name in first_level.PASSWORDS
+        # Who asks for a new password has approved it.
+        rotated = allowed.rotate and remedy.name == first_level.ROTATE
         # A yes to the plan that is shown approves what reaches one account.
         shown = remedy.role in first_level.SUBJECTS and not allowed.apply
-        if (cause.policy == "approve" or not remedy.can_be_undone) and not (rotated or shown):
+        if _policy(cause, remedy) == "approve" and not (rotated or shown):
             return "approval", f"It waits for --approve {remedy.name}."
     if not allowed.apply:
         return "planned", "Nothing is changed yet."
-    return "run", "It was approved." if purpose or cause.policy != "auto" else "Its policy is auto."
+    return "run", "It was approved." if _policy(cause, remedy, purpose) != "auto" else "Its policy is auto."
 
 
 # ------------------------------------------------------------------------------------------------ outcome

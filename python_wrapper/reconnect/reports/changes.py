@@ -6,7 +6,7 @@ import json
 from typing import Any, Literal
 
 from reconnect.reports.redaction import Redaction
-from reconnect.result import AppliedRemedy
+from reconnect.result import UNTOUCHED, AppliedRemedy
 from reconnect.text import one_line
 
 Sign = Literal["-", "+", " "]
@@ -17,8 +17,10 @@ _LINES = 60
 def changes(remedy: AppliedRemedy, redaction: Redaction | None = None) -> list[tuple[Sign, str]]:
     """The difference between before and after, a line for each field; at most 60 lines.
 
-    A changed secret is shown by its name and a mask.
+    A changed secret is shown by its name and a mask. What changed nothing has none, whatever it found.
     """
+    if remedy.state in UNTOUCHED:
+        return []
     before, after = _flat(remedy.before), _flat(remedy.after)
     masked = redaction or Redaction()
     shown_before = _flat(masked.document(remedy.before))

@@ -17,6 +17,7 @@ from reconnect import outcomes, texts
 from reconnect.reports.changes import changes
 from reconnect.result import (
     UNKNOWN_CAUSE,
+    UNTOUCHED,
     AppliedRemedy,
     Finding,
     Judgement,
@@ -163,7 +164,7 @@ def _done(remedy: AppliedRemedy, language: Language, diff: bool = False) -> Item
     below = []
     if remedy.reason:
         below.append(one_line(remedy.reason))
-    if diff:
+    if diff and remedy.state not in UNTOUCHED:
         below += [printable(line)[:200] for line in remedy.changes]
         below += [] if remedy.changes else [f"{sign}{line}" for sign, line in changes(remedy)]
     if remedy.before is not None and not diff:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from reconnect.reports import story
+from reconnect.reports.changes import changes
 from reconnect.result import AppliedRemedy
 from reconnect.texts import Language
 
@@ -31,3 +32,11 @@ def test_what_a_remedy_changed_is_told_line_by_line() -> None:
     # What the plan showed has the values, where before and after only name what changed.
     planned = remedy.model_copy(update={"changes": [" auth 1006", "-  realm: a", "+  realm: \x1bb"]})
     assert story._done(planned, "en", diff=True).below == [" auth 1006", "-  realm: a", "+  realm: \\x1bb"]
+
+
+@pytest.mark.parametrize("state", ["refused", "not_needed"])
+def test_what_changed_nothing_shows_no_change(state: str) -> None:
+    seen = {"before": {"wrong": ["realm"]}, "after": {"account": "same"}, "changes": ["-  realm: a", "+  realm: b"]}
+    remedy = AppliedRemedy.model_validate({"remedy": "x", "state": state, "reason": "It is right.", **seen})
+    assert story._done(remedy, "en", diff=True).below == ["It is right."]
+    assert changes(remedy) == []

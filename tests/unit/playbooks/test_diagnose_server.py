@@ -37,7 +37,8 @@ def play() -> dict[str, Any]:
 def test_what_a_run_wants_runs_for_each_server_and_the_rest_is_skipped_once(
     play: dict[str, Any], given: dict[str, Any], wanted: set[str]
 ) -> None:
-    templar = Templar(DataLoader(), {**play["vars"], "reconnect_run": {"mode": "diagnose"}, **given})
+    run = {"reconnect_run": {"mode": "diagnose"}, "reconnect_alike": True}
+    templar = Templar(DataLoader(), {**play["vars"], **run, **given})
     optional = {task["name"]: task for task in play["tasks"] if "run_once" in task}
     assert set(optional) == {MEASURE, GO_ON}
     for name, task in optional.items():

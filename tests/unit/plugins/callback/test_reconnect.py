@@ -102,6 +102,17 @@ def test_document_of_every_server(play: Play) -> None:
     assert documents["evidence-a.json"] == EVIDENCE
 
 
+def test_each_document_has_the_servers_own_account_and_mode(play: Play) -> None:
+    shared = {"run_id": "run-1", "mode": "diagnose", "account": "1001", "incident": ""}
+    once = {**task("Name the run", reconnect_run=shared), "run_once": True}
+    _unused, documents = play(once, gather(EVIDENCE), task("Judge", reconnect_judgement=FACTS["reconnect_judgement"]))
+    assert [documents[f"{name}.json"]["account"] for name in "ab"] == ["1001", "1001"]
+    own = {**shared, "mode": "{{ 'apply' if inventory_hostname == 'a' else 'diagnose' }}"}
+    _unused, documents = play(once, task("Name it", reconnect_run=own), gather(EVIDENCE, FACTS["reconnect_judgement"]))
+    said = [(one["run_id"], one["mode"]) for one in (documents["a.json"], documents["b.json"])]
+    assert said == [("run-1", "apply"), ("run-1", "diagnose")]
+
+
 def test_the_first_judgement_comes_with_the_evidence_and_a_later_one_as_a_fact(play: Play) -> None:
     first, later = ({**FACTS["reconnect_judgement"], "verdict": {**VERDICT, "next_step": text}} for text in "ab")
     _unused, documents = play(gather(EVIDENCE, first), gather(EVIDENCE, later))

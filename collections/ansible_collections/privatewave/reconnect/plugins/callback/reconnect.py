@@ -5,7 +5,7 @@
 It reads the evidence and the first judgement of the action ``gather``, the packets of ``packet_capture``, four facts,
 and nothing else of what tasks return:
 
-``reconnect_run``        {run_id, mode, account, incident}, the same for every server
+``reconnect_run``        {run_id, mode, account, incident}, the same run_id for every server
 ``reconnect_server_id``  the id that the server gave with the lease
 ``reconnect_judgement``  {verdict, findings, state}; the state only once the run has come to its conclusion
 ``reconnect_remedies``   [{remedy, cause, state, reason, before, after, rolled_back, started_at, finished_at}]
@@ -99,6 +99,8 @@ class Server:
         #: A capture file.
         self.packets: bytes | None = None
         self.server_id: str | None = None
+        #: The run as this server has it.
+        self.run: Mapping[str, Any] = {}
         #: How many of its failed tasks say only that a fault was found.
         self.failed_on_purpose = 0
 
@@ -222,7 +224,10 @@ class CallbackModule(CallbackBase):
         began = self._begun.pop((result.host.get_name(), result.task._uuid), None)
         action = result.task.action.rpartition(".")[2]
         facts = facts_of(result.result, action)
-        self._run = facts.get("reconnect_run", self._run)
+        if run := facts.get("reconnect_run"):
+            # What one task says for all servers comes with the first of them.
+            self._run = run if run["run_id"] != self._run["run_id"] else {**run, **self._run}
+            self._server(result).run = run
         if SERVER_ID.fullmatch(str(facts.get("reconnect_server_id"))):
             self._server(result).server_id = facts["reconnect_server_id"]
         if state == "ok" and action in UNSHOWN and not facts.keys() & SHOWN:
@@ -250,16 +255,17 @@ class CallbackModule(CallbackBase):
 
     def _document(self, server: Server, finished: bool, failed: bool) -> Result:
         state, message = server.ending(finished, failed)
+        run = server.run if server.run.get("run_id") == self._run["run_id"] else self._run
         return {
             "schema": RESULT,
-            "run_id": self._run.get("run_id") or "",
+            "run_id": run["run_id"],
             "state": state,
             "playbook": self._playbook,
-            "mode": self._run.get("mode") or "diagnose",
+            "mode": run.get("mode") or "diagnose",
             "server": server.name,
             "server_id": server.server_id,
-            "account": self._run.get("account") or None,
-            "incident": self._run.get("incident") or None,
+            "account": run.get("account") or None,
+            "incident": run.get("incident") or None,
             "started_at": self._started_at,
             "finished_at": utc(time.time()),
             "error_message": message,

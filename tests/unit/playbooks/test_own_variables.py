@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each server's own variables decide for it, in real runs of ansible-playbook."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+PLAYBOOKS = ROOT / "collections/ansible_collections/privatewave/reconnect/playbooks"
+MEASURE, GO_ON = "Take the optional measurements", "Go on with what was found"
+SHOWN = (
+    "{{ inventory_hostname }} measured={{ measured | default(false) }} went_on={{ went_on | default(false) }}"
+    " mode={{ reconnect_run.mode }} account={{ reconnect_run.account }} run={{ reconnect_run.run_id }}"
+)
+
+
+def ran(folder: Path, servers: Mapping[str, Mapping[str, Any]]) -> tuple[list[dict[str, str]], dict[str, int]]:
+    """What each server was told, and on how many servers a task began: the playbook's own tasks, without the work."""
+    [play] = yaml.safe_load((PLAYBOOKS / "diagnose_server.yml").read_text())
+    tasks = {task["name"]: task for task in play["tasks"]}
+    for name, mark in ((MEASURE, "measured"), (GO_ON, "went_on")):
+        del tasks[name]["ansible.builtin.include_tasks"]
+        tasks[name]["ansible.builtin.set_fact"] = {mark: True}
+    play["tasks"] = [
+        {"name": "Begin", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks/begin.yml")},
+        tasks[MEASURE],
+        tasks[GO_ON],
+        {"name": "Publish", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks/publish.yml")},
+        {"name": "Show", "ansible.builtin.debug": {"msg": f"SHOWN {SHOWN}"}},
+    ]
+    (folder / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
+    hosts = {name: {"ansible_connection": "local", **own} for name, own in servers.items()}
+    (folder / "hosts.yml").write_text(yaml.safe_dump({"servers": {"hosts": hosts}}, sort_keys=False))
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-v", "-i", folder / "hosts.yml", folder / "play.yml"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "default"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    said = [line.split("SHOWN ")[1].strip('"').split() for line in ended.stdout.splitlines() if "SHOWN " in line]
+    assert said, ended.stdout + ended.stderr
+    shown = [{"server": name, **dict(part.split("=") for part in parts)} for name, *parts in said]
+    began: dict[str, int] = {}
+    for block in ended.stdout.split("TASK [")[1:]:
+        name = block.partition("]")[0]
+        began[name] = sum(
+            line.startswith(("ok: ", "changed: ", "skipping: ", "fatal: ")) for line in block.splitlines()
+        )
+    return sorted(shown, key=lambda one: one["server"]), began
+
+
+@pytest.mark.parametrize("order", [("alpha", "beta", "gamma"), ("beta", "gamma", "alpha"), ("gamma", "alpha", "beta")])
+def test_each_servers_own_variables_decide_for_it(tmp_path: Path, order: tuple[str, ...]) -> None:
+    own: dict[str, dict[str, Any]] = {
+        "alpha": {},
+        "beta": {"reconnect_capture": 9, "reconnect_account": "1002"},
+        "gamma": {"reconnect_idle_test": "{{ 15 * 2 }}", "reconnect_apply": True},
+    }
+    shown, _began = ran(tmp_path, {name: own[name] for name in order})
+    assert len({one.pop("run") for one in shown}) == 1
+    assert shown == [
+        {"server": "alpha", "measured": "False", "went_on": "False", "mode": "diagnose", "account": ""},
+        {"server": "beta", "measured": "True", "went_on": "True", "mode": "diagnose", "account": "1002"},
+        {"server": "gamma", "measured": "True", "went_on": "True", "mode": "apply", "account": ""},
+    ]
+
+
+def test_a_server_that_has_to_fail_where_a_fault_is_left_fails(tmp_path: Path) -> None:
+    shown, _began = ran(tmp_path, {"alpha": {}, "beta": {"reconnect_fail_on_fault": True}})
+    assert [one["server"] for one in shown] == ["alpha"]
+
+
+def test_what_no_server_wants_is_skipped_once(tmp_path: Path) -> None:
+    _shown, began = ran(tmp_path, {"alpha": {}, "beta": {}, "gamma": {"reconnect_sip_port": 5062}})
+    assert {name: number for name, number in began.items() if number != 1} == {"Show": 3}
+    assert MEASURE in began

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from reconnect.errors import InputError
 from reconnect.names import IncidentName
@@ -35,7 +36,8 @@ class Option:
     `playbooks`: the playbooks that take it; a field may have one `Option` for each. `flag`: its name on the command
     line where that is not the field's; `short`: a letter for it. `positional`: given without a flag. `default`: the
     default on the command line where that is not the field's. `variable`: the playbook's variable; `absent`: what that
-    says where nothing was given.
+    says where nothing was given. `taker`: who takes it where a service (RECONNECT_URL) carries the run out: the
+    service; the command, which asks the service for what it means; or only this machine: then it is refused.
     """
 
     help: str
@@ -47,6 +49,7 @@ class Option:
     default: Any = None
     variable: str | None = None
     absent: Any = ""
+    taker: Literal["service", "command", "machine"] = "service"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Options(BaseModel):
         Option(
             help=f"Read this incident and report to it: {', '.join(trackers.EXAMPLES)}.",
             metavar="TRACKER:ID",
+            taker="command",
         ),
     ] = None
     approvals: Annotated[
@@ -101,6 +105,7 @@ class Options(BaseModel):
             metavar="REMEDY",
             flag="--approve",
             variable="reconnect_approvals",
+            taker="command",
         ),
     ] = []
     watch: Annotated[
@@ -170,6 +175,7 @@ class Options(BaseModel):
             help="More variables for Ansible: KEY=VALUE, a map in JSON, or @FILE. May be repeated.",
             metavar="VARIABLES",
             short="-e",
+            taker="machine",
         ),
     ] = []
 
@@ -185,6 +191,7 @@ class Asked(Options):
             metavar="SERVER…",
             playbooks=(DIAGNOSE,),
             positional=True,
+            taker="command",
         ),
     ] = []
     server: Annotated[
@@ -193,6 +200,7 @@ class Asked(Options):
             help="The account's server, a host of the inventory. Default: the incident's server.",
             metavar="SERVER",
             playbooks=(FIX,),
+            taker="command",
         ),
     ] = None
     report: Annotated[
@@ -202,30 +210,52 @@ class Asked(Options):
             metavar="FILE",
             flag="--client-report",
             variable="reconnect_client_report_file",
+            taker="command",
         ),
     ] = None
     apply: Annotated[
-        bool, Option(help="Fix what the policy allows. Without it, nothing changes.", variable="reconnect_apply")
+        bool,
+        Option(
+            help="Fix what the policy allows. Without it, nothing changes.", variable="reconnect_apply", taker="command"
+        ),
     ] = False
-    check: Annotated[bool, Option(help="Show what would be fixed, in Ansible's check mode. Nothing changes.")] = False
-    diff: Annotated[bool, Option(help="Show line by line what each remedy changes.", short="-D")] = False
-    yes: Annotated[bool, Option(help="Fix without asking. The same as --apply.", playbooks=(FIX,))] = False
+    check: Annotated[
+        bool, Option(help="Show what would be fixed, in Ansible's check mode. Nothing changes.", taker="command")
+    ] = False
+    diff: Annotated[bool, Option(help="Show line by line what each remedy changes.", short="-D", taker="command")] = (
+        False
+    )
+    yes: Annotated[bool, Option(help="Fix without asking. The same as --apply.", playbooks=(FIX,), taker="command")] = (
+        False
+    )
     inventory: Annotated[
         Path | None,
-        Option(help="The inventory. Default: the setting inventory, else the only one in inventories/.", metavar="DIR"),
+        Option(
+            help="The inventory. Default: the setting inventory, else the only one in inventories/.",
+            metavar="DIR",
+            taker="machine",
+        ),
     ] = None
     vault_password_file: Annotated[
         Path | None,
-        Option(help="A file with the vault's password, or a program that prints it.", metavar="FILE"),
+        Option(help="A file with the vault's password, or a program that prints it.", metavar="FILE", taker="machine"),
     ] = None
     become_password_file: Annotated[
         Path | None,
-        Option(help="A file with the password of sudo on the servers, or a program that prints it.", metavar="FILE"),
+        Option(
+            help="A file with the password of sudo on the servers, or a program that prints it.",
+            metavar="FILE",
+            taker="machine",
+        ),
     ] = None
-    ask_vault_pass: Annotated[bool, Option(help="Ask for the vault's password on this terminal.")] = False
-    ask_become_pass: Annotated[bool, Option(help="Ask for the password of sudo on this terminal.")] = False
-    as_json: Annotated[bool, Option(help="Print only JSON on standard output.", flag="--json")] = False
-    verbose: Annotated[bool, Option(help="Show Ansible's output.")] = False
+    ask_vault_pass: Annotated[bool, Option(help="Ask for the vault's password on this terminal.", taker="machine")] = (
+        False
+    )
+    ask_become_pass: Annotated[bool, Option(help="Ask for the password of sudo on this terminal.", taker="machine")] = (
+        False
+    )
+    as_json: Annotated[bool, Option(help="Print only JSON on standard output.", flag="--json", taker="command")] = False
+    verbose: Annotated[bool, Option(help="Show Ansible's output.", taker="machine")] = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Asked:
@@ -280,6 +310,14 @@ class Asked(Options):
             where = "".join(f"{flags.get(str(part), part)}: " for part in first["loc"][:1])
             sentence = first["msg"].removeprefix("Value error, ")
             raise InputError(f"{where}{one_line(sentence, 300)}.") from None
+
+    @classmethod
+    def at_service(cls) -> dict[str, FieldInfo]:
+        """The fields that a service takes as they are."""
+        fields = cls.model_fields.items()
+        return {
+            name: field for name, field in fields if any(one.taker == "service" for one in _options(field.metadata))
+        }
 
     @classmethod
     def options(cls, playbook: Playbook) -> list[Declared]:

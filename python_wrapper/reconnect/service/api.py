@@ -19,7 +19,7 @@ from reconnect.reports import bundle, pages
 from reconnect.reports.redaction import without_values
 from reconnect.result import Outcome, Result, State
 from reconnect.runs.record import Wanted
-from reconnect.runs.request import Asked, Options, Playbook
+from reconnect.runs.request import Asked, Playbook
 from reconnect.runs.store import Run
 from reconnect.service import audit, metrics
 from reconnect.service.contract import openapi
@@ -72,8 +72,6 @@ def _near(at: datetime) -> datetime:
 #: A time that may be compared with that of a run.
 Moment = Annotated[AwareDatetime, AfterValidator(_near)]
 
-_KEPT = {"account", "watch", "go_on", "rotate_password", "call_test", "idle_test", "capture", "timeout"}
-
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -87,7 +85,7 @@ class _Body(BaseModel):
 
 def _options() -> dict[str, Any]:
     """The options of a run as they are declared (runs/request.py), without what only a command line needs."""
-    return {name: (field.annotation, field) for name, field in Options.model_fields.items() if name in _KEPT}
+    return {name: (field.annotation, field) for name, field in Asked.at_service().items()}
 
 
 #: What a run may be asked for: every option of the command but those that change something.
@@ -392,7 +390,7 @@ def router(desk: Desk) -> APIRouter:
 
 def _begin(desk: Desk, person: Person, body: Any, request: Request, within: Within | None) -> Run:
     """The run that answers the request. Raises Problem, InputError."""
-    given = {name: getattr(body, name) for name in _KEPT}
+    given = {name: getattr(body, name) for name in Asked.at_service()}
     if body.incident is not None:
         given["incident"] = checked_incident(body.incident)
     playbook = cast("Playbook", f"{body.playbook}.yml")

@@ -25,14 +25,6 @@ from reconnect.runs.request import DIAGNOSE, FIX, Asked
 from reconnect.service.contract.documents import Requested, RunShown
 from reconnect.text import one_line
 
-#: What only the machine that carries a run out has.
-_LOCAL = (
-    *("inventory", "extra_vars", "verbose"),
-    *("vault_password_file", "become_password_file", "ask_vault_pass", "ask_become_pass"),
-)
-#: What a request to the service has beside servers, incident and client report.
-_ASKED = ("account", "watch", "go_on", "rotate_password", "call_test", "idle_test", "capture", "timeout")
-
 
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -57,10 +49,9 @@ class _Remote:
     """One command."""
 
     def __init__(self, asked: Asked) -> None:
-        flags = {one.name: one.flag for one in Asked.options(asked.playbook)}
-        for name in _LOCAL:
-            if getattr(asked, name):
-                raise InputError(f"{flags[name]} works only without RECONNECT_URL. Leave out one of the two.")
+        for one in Asked.options(asked.playbook):
+            if one.option.taker == "machine" and getattr(asked, one.name) != one.default:
+                raise InputError(f"{one.flag} works only without RECONNECT_URL. Leave out one of the two.")
         if asked.approvals and asked.mode != "apply":
             raise InputError("--approve works only with --apply at a service. Add --apply to ask for the approval.")
         self._asked = asked
@@ -90,7 +81,6 @@ class _Remote:
 
     def _body(self) -> dict[str, Any]:
         asked = self._asked
-        taken = {one.name for one in Asked.options(asked.playbook)}
         report = client_report.read(asked.report).model_dump(mode="json") if asked.report is not None else None
         return {
             "playbook": asked.playbook.removesuffix(".yml"),
@@ -98,7 +88,11 @@ class _Remote:
             "servers": asked.named,
             "incident": str(asked.incident) if asked.incident is not None else None,
             "client_report": report,
-            **{name: getattr(asked, name) for name in _ASKED if name in taken},
+            **{
+                one.name: getattr(asked, one.name)
+                for one in Asked.options(asked.playbook)
+                if one.option.taker == "service"
+            },
         }
 
     def _followed(self, begun: RunShown) -> RunShown:

@@ -67,6 +67,8 @@ def test_a_made_up_option_is_everywhere_once_it_is_declared(with_made_up_option:
     assert "- `--made-up TIMES`: Do a made-up thing.\n  From 1 to 9. Default: `3`.\n" in page.replace("9.\n  D", "9. D")
     assert "  In a playbook: `reconnect_made_up`.\n" in page
     assert "#   reconnect_made_up              Do a made-up thing." in page
+    taken = "from reconnect.service.api import AskedFor; print(AskedFor(playbook='diagnose-server', made_up=7).made_up)"
+    assert python(with_made_up_option, "-c", taken).stdout == "7\n"
 
 
 def test_every_variable_says_what_was_asked() -> None:

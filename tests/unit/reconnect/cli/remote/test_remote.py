@@ -13,8 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 from reconnect.cli import commands
 from reconnect.cli.remote import connection, running, runs
-from reconnect.runs.request import DIAGNOSE, FIX, Asked
+from reconnect.errors import InputError
+from reconnect.runs.request import DIAGNOSE, FIX, Asked, Declared, Playbook
 from reconnect.runs.store import Runs
+from reconnect.service import api
 from reconnect.service.desk import Desk
 from reconnect.settings import Settings
 
@@ -159,10 +161,39 @@ def test_what_a_service_cannot_do_says_so(reconnect: Command) -> None:
         code, _, error = reconnect("admin", "diagnose-server", "alpha", *option)
         assert (code, f"{option[0]} works only without RECONNECT_URL" in error) == (2, True)
     assert reconnect("admin", "version")[0] == 0
-    every = {one.name for playbook in (DIAGNOSE, FIX) for one in Asked.options(playbook)}
-    own = {"servers", "server", "incident", "report", "approvals", "apply", "check", "yes", "as_json", "diff"}
-    assert every == own.union(running._ASKED, running._LOCAL)
     assert {*commands.AT_SERVICE, *commands.ANYWHERE} <= set(commands.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("playbook", "one"),
+    [pytest.param(playbook, one, id=one.name) for playbook in (DIAGNOSE, FIX) for one in Asked.options(playbook)],
+)
+def test_no_option_is_dropped(
+    playbook: Playbook, one: Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RECONNECT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("RECONNECT_TOKEN", "t")
+    report = tmp_path / "report.yml"
+    report.write_text("internet: true\n")
+    given = {"incident": "rt:17", "report": report}
+    number, listed = (one.least or 0) + 20, ["alpha"]
+    kinds = {"bool": True, "int": number, "float": number, "list[str]": listed}
+    value = given.get(one.name, next((kinds[kind] for kind in kinds if kind in str(one.type)), "alpha"))
+
+    def asking(**said: Any) -> running._Remote:
+        return running._Remote(Asked.checked(playbook, **said))
+
+    if one.option.taker == "machine":
+        with pytest.raises(InputError, match=f"{one.flag} works only without RECONNECT_URL"):
+            asking(**{one.name: value})
+    elif one.option.taker == "service":
+        assert "Path" not in str(one.type)
+        assert getattr(api.AskedFor(**asking(**{one.name: value})._body()), one.name) == value
+    elif one.name in {"incident", "servers", "server", "report", "check"}:
+        assert asking(**{one.name: value})._body() != asking()._body()
+    else:
+        # What follows from the plan, and how the end is shown: carry_out() and _show().
+        assert one.name in {"apply", "yes", "approvals", "diff", "as_json"}
 
 
 @pytest.mark.parametrize("how", [KeyboardInterrupt(), connection.Interrupted("Interrupted.")])

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reconnect.reports import story
+from reconnect.reports.redaction import command_of
 from reconnect.result import Finding, Judgement, Result, rfc3339
 from reconnect.runs.record import Record
 from reconnect.text import one_line
@@ -33,8 +34,9 @@ def show(
     console.print()
     for note in notes:
         console.print(Text(note, "yellow"))
-    _labelled(console, "Again", story.command_line(record.request.command))
-    fixes = dict.fromkeys(filter(None, (story.fix_command(record.request.command, r) for r in results)))
+    words = command_of(record.request)
+    _labelled(console, "Again", story.command_line(words))
+    fixes = dict.fromkeys(filter(None, (story.fix_command(words, result) for result in results)))
     for command in fixes:
         _labelled(console, "Fix", command)
     _labelled(console, "Report", f"reconnect report {record.run_id}")

@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from reconnect.reports import comment, pages
-from reconnect.reports.redaction import Redaction, names_only, without_values
+from reconnect.reports.redaction import Redaction, command_of, names_only
 from reconnect.result import Result, to_json
 from reconnect.runs.store import Run
 from reconnect.settings import Settings
@@ -80,7 +80,7 @@ def bundle_of(run: Run, results: Sequence[Result], settings: Settings) -> Bundle
 def _record(run: Run) -> dict[str, Any]:
     """The record as it is kept, without the values of variables that a person typed for Ansible."""
     request = run.record.request
-    typed = {"command": without_values(request.command), "extra_vars": [names_only(one) for one in request.extra_vars]}
+    typed = {"command": command_of(request), "extra_vars": [names_only(one) for one in request.extra_vars]}
     return run.record.model_copy(update={"request": request.model_copy(update=typed)}).model_dump(mode="json")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from reconnect import texts
 from reconnect.reports import story
-from reconnect.reports.redaction import without_values
+from reconnect.reports.redaction import command_of
 from reconnect.result import Result, rfc3339
 from reconnect.runs.record import Record
 
@@ -62,7 +62,7 @@ def _facts(record: Record, result: Result) -> str:
         account=result.account,
         started=rfc3339(result.started_at),
         seconds=f"{(result.finished_at - result.started_at).total_seconds():.1f}",
-        command=story.command_line(without_values(record.request.command)),
+        command=story.command_line(command_of(record.request)),
     )
 
 

@@ -12,15 +12,14 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-MASK = "•••"
-#: The option for variables of Ansible, and how its value may be joined to it.
-_VARIABLES = ("--extra-vars", "-e")
-_JOINED = ("--extra-vars=", "-e")
+if TYPE_CHECKING:
+    from reconnect.runs.request import Request
 
+MASK = "•••"
 _DEPTH = 60
 
 # Whole words of a field's name, so that `monkey` and `keep_alive` stay. `md5` names stored digests, `response` and
@@ -269,14 +268,16 @@ def is_secret_name(name: str) -> bool:
     return not _NOT_SECRET.fullmatch(name) and bool(_SECRET_NAME.search(_CAMEL.sub("_", name)))
 
 
-def without_values(words: Sequence[str]) -> list[str]:
-    """The words of a command for others than who typed it: variables for Ansible (`-e`) have their names only, since a
-    value may be a secret under any name."""
-    said: list[str] = []
-    for word in words:
-        after = "" if said and said[-1] in _VARIABLES else next((one for one in _JOINED if word.startswith(one)), None)
-        said.append(word if after is None or word in _VARIABLES else after + names_only(word.removeprefix(after)))
-    return said
+def command_of(request: Request) -> list[str]:
+    """The command of a run for others than who typed it: variables for Ansible have their names only, since a value may
+    be a secret under any name. They are what was parsed, wherever they stand: `-e a=1`, `-ea=1`, `-De a=1`."""
+    typed = sorted(request.extra_vars, key=len, reverse=True)
+
+    def shown(word: str) -> str:
+        value = next(filter(word.endswith, typed), "")
+        return word.removesuffix(value) + names_only(value) if value else word
+
+    return [shown(word) for word in request.command]
 
 
 def names_only(typed: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ def _holder(pid: int, file: Path) -> Holder | None:
         process = psutil.Process(pid)
         if not any(Path(opened.path).samefile(file) for opened in process.open_files()):
             return None
-        return Holder(pid, one_line(" ".join(process.cmdline()), 120), process.status() in stopped)
+        # Its options may have values that are for nobody else.
+        words = itertools.takewhile(lambda word: not word.startswith("-"), process.cmdline())
+        return Holder(pid, one_line(" ".join(words), 120), process.status() in stopped)
     except (psutil.Error, OSError, ValueError):
         return None

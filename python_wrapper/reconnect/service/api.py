@@ -16,7 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from reconnect.ansible import judging
 from reconnect.incidents.client_report import ClientReport
 from reconnect.reports import bundle, pages
-from reconnect.reports.redaction import without_values
+from reconnect.reports.redaction import command_of
 from reconnect.result import Outcome, Result, State
 from reconnect.runs.record import Wanted
 from reconnect.runs.request import Asked, Playbook
@@ -154,7 +154,7 @@ def shown(run: Run, results: bool = False) -> RunShown:
         account=record.request.account,
         incident=str(record.request.incident) if record.request.incident else None,
         language=record.request.language,
-        command=without_values(record.request.command),
+        command=command_of(record.request),
         requester=kept.asker.requester,
         trigger=kept.asker.trigger,
         trace_id=kept.asker.trace_id,

@@ -12,7 +12,7 @@ from reconnect.reports import story
 from reconnect.reports.changes import Sign
 from reconnect.reports.html import picture
 from reconnect.reports.path import WORST_FIRST, Condition, Station, condition_of, stations_of
-from reconnect.reports.redaction import MASK, Redaction, is_secret_name, without_values
+from reconnect.reports.redaction import MASK, Redaction, command_of, is_secret_name
 from reconnect.result import Finding, Result, ending, rfc3339
 from reconnect.runs.record import Record
 from reconnect.text import one_line
@@ -311,7 +311,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def _again(record: Record, result: Result) -> list[tuple[str, str]]:
-    words = without_values(record.request.command)
+    words = command_of(record.request)
     commands = {
         "page.again": story.command_line(words),
         "page.fix": story.fix_command(words, result),

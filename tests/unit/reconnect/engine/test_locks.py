@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import stat
 import subprocess
@@ -73,7 +74,7 @@ def test_a_lock_ends_with_its_process(settings: Settings) -> None:
         "from reconnect.settings import Settings; locks = Locks(Settings(state_dir=Path(sys.argv[1]))); "
         "print(locks.take('worker', '1'), flush=True); time.sleep(600)"
     )
-    words = [sys.executable, "-c", holds, str(settings.state)]
+    words = [sys.executable, "-c", holds, str(settings.state), "-De", "site=secret"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert there(process.stdout).readline() == "True\n"
         assert not Locks(settings).take("worker", "1")
@@ -96,7 +97,7 @@ def test_a_stopped_process_is_named_and_not_waited_for(settings: Settings, monke
         "from reconnect.settings import Settings; locks = Locks(Settings(state_dir=Path(sys.argv[1]))); "
         "print(locks.take('server', 'alpha'), flush=True); time.sleep(600)"
     )
-    words = [sys.executable, "-c", holds, str(settings.state)]
+    words = [sys.executable, "-c", holds, str(settings.state), "-De", "site=secret"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert there(process.stdout).readline() == "True\n"
         try:
@@ -107,7 +108,9 @@ def test_a_stopped_process_is_named_and_not_waited_for(settings: Settings, monke
                 assert waited.is_set()
             process.send_signal(signal.SIGSTOP)
             with (
-                pytest.raises(locks.StoppedHolderError, match=rf"process {process.pid} \(.*python.*\) is stopped"),
+                pytest.raises(
+                    locks.StoppedHolderError, match=rf"process {process.pid} \({re.escape(sys.executable)}\) is stopped"
+                ),
                 held(settings, "server", ["alpha"]),
             ):
                 pass

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import io
 import json
 import time
 
 import pytest
-from reconnect.reports.redaction import MASK, Redaction, is_secret_name, without_values
+import typer
+from reconnect.cli import options, screen
+from reconnect.reports.redaction import MASK, Redaction, command_of, is_secret_name
+from reconnect.result import now
+from reconnect.runs.record import Record
+from reconnect.runs.request import DIAGNOSE, Asked
+from rich.console import Console
+
+from ..conftest import a_request
 
 CANARY = "Kanarienvogel7"
 
@@ -210,11 +219,23 @@ def test_names_of_anything_else(name: str) -> None:
         (["--extra-vars", f'{{"a": {{"b": "{CANARY}"}}, "c": 1}}'], ["--extra-vars", '{"a": "•••", "c": "•••"}']),
         ([f"--extra-vars=a={CANARY}"], ["--extra-vars=a=•••"]),
         (["-e", f"{{a: {CANARY}}}"], ["-e", "•••"]),
-        (["-e", f"a='{CANARY}"], ["-e", "•••"]),
         (["-e", "@more.yml", "alpha", "--check"], ["-e", "@more.yml", "alpha", "--check"]),
-        (["-e", "-e", f"a={CANARY}"], ["-e", "-e", "a=•••"]),
-        (["alpha", "--watch", "30", "--client-report", "a=b"], ["alpha", "--watch", "30", "--client-report", "a=b"]),
+        (["-De", f"a={CANARY}", "-e", f"ba={CANARY}"], ["-De", "a=•••", "-e", "ba=•••"]),
+        ([f"-Dea={CANARY}", "alpha"], ["-Dea=•••", "alpha"]),
+        (["-D", "-e", f"a={CANARY}", "-D"], ["-D", "-e", "a=•••", "-D"]),
+        (
+            ["alpha", "--timeout", "30", "--client-report", "a=b"],
+            ["alpha", "--timeout", "30", "--client-report", "a=b"],
+        ),
     ],
 )
 def test_a_command_has_the_names_of_its_variables_and_no_values(words: list[str], shown: list[str]) -> None:
-    assert without_values(["diagnose-server", *words]) == ["diagnose-server", *shown]
+    app, parsed = typer.Typer(), list[Asked]()
+    app.callback()(lambda: None)
+    options.command(app, DIAGNOSE, lambda asked, _: parsed.append(asked))
+    command = ["diagnose-server", *words]
+    typer.main.get_command(app).main(args=command, standalone_mode=False, obj=command)
+    request = a_request(command=command, extra_vars=parsed[0].extra_vars)
+    assert command_of(request) == ["diagnose-server", *shown]
+    screen.show(Console(file=(said := io.StringIO())), Record(run_id="1", request=request, started_at=now()), [])
+    assert ("Again" in said.getvalue(), CANARY in said.getvalue()) == (True, False)

@@ -37,6 +37,9 @@ _REGISTERS = re.compile(
     r"(?i:register|\bfrom:|\bto:|identity|account|proxy|\buser\b).{0,200}?\bsips?:([^\s<>@;:]{1,80})@([^\s<>;]{1,253})"
 )
 
+#: What stands between a setting and its value. Without it `User 404` may be an answer.
+_SIGN = re.compile(r"[:=→]|->|\s[-–—]\s")
+
 #: Sentences, by what they are about.
 Problems = dict[str, str]
 
@@ -223,7 +226,9 @@ def _shown(lines: Sequence[str]) -> dict[str, Scalar]:
     for line in lines:
         settings, _unread = spelling.settings(line)
         found.update(
-            (key, _scalar(key, value)) for key, value in settings.items() if spelling.is_sound(key, str(value))
+            (key, _scalar(key, value))
+            for key, value in settings.items()
+            if spelling.is_sound(key, str(value)) and (_SIGN.search(line) or not spelling.is_status(str(value)))
         )
     return found
 

@@ -21,10 +21,27 @@ _PORT = re.compile(r":(\d{1,5})\Z")
 #: What stands for an account in a sentence: as an address, or after the word for it. A number alone may be anything.
 _IN_A_SENTENCE = re.compile(
     r"(?:(?<!\w)(?:sips?:)?(?P<user>\+?[0-9OoIl]{2,40})@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"
-    r"|\b(?:account|user(?: ?name)?|extension|ext|interno|utente|nebenstelle|benutzer|durchwahl|poste|utilisateur"
+    r"|\b(?P<noun>account|user(?: ?name)?|extension|ext|interno|utente|nebenstelle|benutzer|durchwahl|poste|utilisateur"
     r"|usuario|extensi[oó]n)\b\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?P<name>\+?[0-9OoIl]{2,40}))(?![\w-])",
     re.IGNORECASE,
 )
+#: The status codes of SIP, and the words that tell such an answer from an account: "User 404 Not Found".
+_STATUS = re.compile(
+    r"1(?:00|8[0-3]|99)|20[024]|30[0125]|380|4(?:0\d|1\d|2[0-489]|3[0-9]|40|69|70|8\d|9[1-4])|5(?:0[0-5]|13|55|80)"
+    r"|60[0346-8]"
+)
+_REASON = re.compile(
+    r"[\s:,(\"'-]{0,5}(?:not |non |un|forbidden|bad |request|method|proxy|gone|time-?out|busy|decline|server |service "
+    r"|internal |temporarily|call/|loop|too many|ambiguous|address |global|ok\b|trying|ringing)",
+    re.IGNORECASE,
+)
+_ANSWERED = re.compile(
+    r"\b(?:errors?|errore|errori|fehler\w{0,8}|erreurs?|errores|response|answer(?:s|ed)?|status|code|codice|risposta"
+    r"|antwort\w{0,3}|réponse|respuesta|returns?|returned)\b",
+    re.IGNORECASE,
+)
+#: Who has an account has it under a number; that alone does not say that the number is an account.
+_PERSON = re.compile(r"user|utente|benutzer|utilisateur|usuario", re.IGNORECASE)
 #: A word that can be a server's name where nobody said that it is one: no ordinary word has a digit or a dot within.
 _HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w\.\w))[A-Za-z0-9][A-Za-z0-9._-]{1,252}")
 #: Words that stand before an account's name.
@@ -163,8 +180,23 @@ def servers_in(sentence: str, known: Collection[str]) -> set[str]:
 
 def accounts_in(sentence: str) -> set[str]:
     """The accounts that a sentence names: ``1005@pbx1``, ``account 1005``."""
-    found = {account(one["user"] or one["name"]) for one in _IN_A_SENTENCE.finditer(sentence[:400])}
+    text = sentence[:400]
+    said = (one for one in _IN_A_SENTENCE.finditer(text) if not _is_answer(one, text))
+    found = {account(one["user"] or one["name"]) for one in said}
     return {name for name in found if name.lstrip("+").isdigit()}
+
+
+def _is_answer(found: re.Match[str], text: str) -> bool:
+    """Whether a number may be the status code of an answer: ``User 404 Not Found``, ``error for user 404``."""
+    if not is_status(found["name"] or ""):
+        return False
+    person = _PERSON.fullmatch(found["noun"])
+    return bool(_REASON.match(text, found.end()) or (person and _ANSWERED.search(text)))
+
+
+def is_status(text: str) -> bool:
+    """Whether it is a status code of SIP."""
+    return _STATUS.fullmatch(text) is not None
 
 
 def yes_or_no(text: str) -> bool | None:

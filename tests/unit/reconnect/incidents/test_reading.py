@@ -195,6 +195,8 @@ def test_what_is_unambiguous_is_understood(tmp_path: Path, fields: str, files: d
         ("Account: 1005\nClient settings: server pbx1, domain pbx2\n", {}, "server", "The server is missing"),
         ("Subject: account 1005 on PBX1 and PBX2\n", {}, "server", "The server is missing"),
         ("Subject: PBX1: 1005 can't register since 2026\n", {}, "account", "The account is missing"),
+        ("Server: pbx1\nError message: error, User 404\n", {}, "account", "The account is missing"),
+        ("Server: pbx1\n", {"screen_txt": "Registration\nUser 404\n"}, "account", "The account is missing"),
         (
             "Server: pbx1\n",
             {"a_log": SERVER_LOG + SERVER_LOG.replace("1005", "1006")},
@@ -212,6 +214,13 @@ def test_what_is_ambiguous_is_asked(
     reading.account_of(it, None, True, Fields(), problems)
     assert list(problems) == [about]
     assert sentence in problems[about]
+
+
+def test_a_status_code_is_the_account_where_a_field_says_so(tmp_path: Path) -> None:
+    for fields in ("Account: 404\nError message: User 404 Not Found\n", "Client settings: user: 404, server: pbx1\n"):
+        problems: reading.Problems = {}
+        assert reading.account_of(said(tmp_path, fields), None, True, Fields(), problems) == "404"
+        assert problems == {}
 
 
 def test_a_user_that_can_be_no_account_is_not_asked_about(tmp_path: Path) -> None:

@@ -80,6 +80,17 @@ def test_an_account_is_read_without_what_stands_around_it(text: str, name: str) 
         # A number alone may be anything, and a word that names no server is none.
         ("408 since 2026, case number 1005, port 5061, pbx4", set(), set()),
         ("the user is 10 minutes late; account 1005-b; user 1005x; account {{ 1005 }}", set(), {"10"}),
+        # A status code of SIP is an account where it is called one.
+        ("Error: User 404 on pbx1", {"pbx1"}, set()),
+        ("User 404 Not Found", set(), set()),
+        ("Errore SIP: utente 403", set(), set()),
+        ("account 500 Server Internal Error", set(), set()),
+        ("account 1005: user 404 (error)", set(), {"1005"}),
+        ("error 408 for account 404", set(), {"404"}),
+        ("extension 404 gets error 403", set(), {"404"}),
+        ("error of sip:404@pbx1", {"pbx1"}, {"404"}),
+        ("user 404 cannot register", set(), {"404"}),
+        ("error of user 601", set(), {"601"}),
         ("anna@pbx1", {"pbx1"}, set()),
         ("all:!pbx1 ../pbx1 \x1b[31m", {"pbx1"}, set()),
         ("", set(), set()),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from types import ModuleType
+from typing import Any
 
-from reconnect.errors import TrackerError
+from reconnect.errors import InputError, TrackerError
 from reconnect.incidents.trackers.tracker import Change, Details, Opening, Tracker
 from reconnect.names import Incident
 from reconnect.settings import Settings
 from reconnect.settings.checks import Creates
 from reconnect.settings.trackers import TrackerSettings
+
+#: The settings that have a tracker asked for more than an incident, by the function that it needs.
+_ASKS = {"changes": "service.polls", "find": "service.checks", "create": "service.checks"}
 
 
 def open_incident(incident: Incident, settings: Settings) -> Tracker:
@@ -21,20 +24,20 @@ def open_incident(incident: Incident, settings: Settings) -> Tracker:
     when the tracker is unknown, or the id or the settings are invalid.
     """
     own = settings.tracker(incident)
-    tracker: Tracker = _module(incident.tracker).TRACKER(incident, own)
+    tracker: Tracker = of_module(incident.tracker, "TRACKER")(incident, own)
     return tracker
 
 
 def find(tracker: Creates, marker: str, settings: Settings) -> Incident | None:
     """The incident with this marker; None where there is none. Raises as `create` does."""
-    found: Incident | None = _module(tracker).find(getattr(settings, tracker), marker)
+    found: Incident | None = of_module(tracker, "find")(getattr(settings, tracker), marker)
     return found
 
 
 def create(tracker: Creates, opening: Opening, settings: Settings) -> Incident:
     """The incident with this marker, made where there is none. Raises InputError when the settings are invalid,
     TrackerError."""
-    made: Incident = _module(tracker).create(getattr(settings, tracker), opening)
+    made: Incident = of_module(tracker, "create")(getattr(settings, tracker), opening)
     return made
 
 
@@ -52,14 +55,20 @@ def changes(tracker: str, settings: Settings, minutes: int) -> Sequence[Change]:
 
     Every tracker but `webhook` can say. Raises InputError when the settings are invalid, TrackerError.
     """
-    module, own = _module(tracker), getattr(settings, tracker)
+    ask, own = of_module(tracker, "changes"), getattr(settings, tracker)
     try:
-        found: Sequence[Change] = module.changes(own, minutes)
+        found: Sequence[Change] = ask(own, minutes)
     except (AttributeError, KeyError, TypeError):
         raise TrackerError(f"The answer of {tracker} about what has changed is not what it documents.") from None
     return found
 
 
-def _module(tracker: str) -> ModuleType:
+def of_module(tracker: str, name: str) -> Any:
+    """What the tracker's module calls so. Raises InputError where it has none."""
     # Imported when it is asked for: the HTTP client takes a quarter of the command's start.
-    return importlib.import_module(f"reconnect.incidents.trackers.{tracker}")
+    module = importlib.import_module(f"reconnect.incidents.trackers.{tracker}")
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        instead = f", or take {tracker} out of the setting {_ASKS[name]}" if name in _ASKS else ""
+        raise InputError(f"The module {module.__name__} has no '{name}'. Add it{instead}.") from None

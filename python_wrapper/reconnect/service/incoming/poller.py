@@ -34,7 +34,7 @@ _MOST_MINUTES = 7 * 24 * 60
 
 
 class Poller(Loop):
-    """Asks one tracker. Raises InputError where its settings are invalid."""
+    """Asks one tracker. Raises InputError where its settings are invalid, or it cannot say what has changed."""
 
     def __init__(self, desk: Desk, inbox: Inbox, tracker: Polled) -> None:
         self._own = desk.settings.service.polls[tracker]
@@ -47,6 +47,7 @@ class Poller(Loop):
             raise InputError(
                 f"The setting service.polls.{tracker} needs ignore_user, the name that Reconnect has in this tracker."
             )
+        trackers.of_module(tracker, "changes")
         #: What the last poll found, which the next one finds again.
         self._known: set[str] = set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
@@ -10,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from reconnect.errors import InputError, TrackerError
 from reconnect.incidents import trackers
+from reconnect.incidents.trackers import rt
 from reconnect.incidents.trackers.tracker import Change
 from reconnect.names import Incident
 from reconnect.result import now
@@ -80,6 +82,16 @@ def test_what_a_hook_delivered_begins_no_second_run(poller: Poller, inbox: Inbox
     take_all(inbox)
     assert len(Runs(settings).newest()) == 1
     assert sorted(one["state"] for one in inbox.newest()) == ["ignored", "taken"]
+
+
+def test_a_tracker_that_cannot_say_what_has_changed_is_named(
+    desk: Desk, inbox: Inbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.service.polls["rt"] = PollSettings(ignore_user="reconnect")
+    monkeypatch.delattr(rt, "changes")
+    said = "trackers.rt has no 'changes'. Add it, or take rt out of the setting service.polls."
+    with pytest.raises(InputError, match=re.escape(said)):
+        Poller(desk, inbox, "rt")
 
 
 def test_nothing_ends_a_poller(poller: Poller, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

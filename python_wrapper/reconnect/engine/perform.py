@@ -173,6 +173,7 @@ class Performer:
     def _finish(self, run: Run, results: list[Result], notes: list[str]) -> bool:
         """Keeps how the run ended; whether that goes to the incident, which is told even where the disk is full."""
         record = run.record
+        notes = [*record.notes, *notes]
         codes = [exit_codes.of_result(result) for result in results]
         superseded = self._superseded(run, results)
         self.performed[run.run_id] = Performed(record, results, superseded)

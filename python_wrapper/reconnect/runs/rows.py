@@ -94,6 +94,10 @@ class Rows:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
             if (known := _same(connection, origin, ended_after)) is not None:
                 return known
+            record.notes += [
+                f"Run {run_id} of the same incident is unreadable; this run takes its place."
+                for run_id in _set_aside(connection, origin)
+            ]
             _insert(connection, record, origin, client_report)
             if within is not None:
                 within(connection, record)
@@ -379,12 +383,25 @@ def _add_events(connection: sa.Connection, run_id: str, events: Iterable[Mapping
 
 def _same(connection: sa.Connection, origin: Origin, ended_after: datetime) -> Record | None:
     if origin.question_key is not None:
-        return next(iter(_records(connection, _RUNS.c.question_key == origin.question_key)), None)
+        return next(iter(_readable(connection, _RUNS.c.question_key == origin.question_key)), None)
     if origin.request_key is None:
         return None
     open_or_new = sa.or_(_RUNS.c.finished_at.is_(None), _RUNS.c.finished_at > ended_after)
     alike = sa.and_(_RUNS.c.request_key == origin.request_key, open_or_new)
-    return next(iter(_records(connection, alike, limit=1)), None)
+    return next(iter(_readable(connection, alike, limit=1)), None)
+
+
+def _set_aside(connection: sa.Connection, origin: Origin) -> list[str]:
+    """Takes the keys of a new run from those that have them and do not answer it: they cannot be read."""
+    if origin.question_key is not None:
+        damaged = _RUNS.c.question_key == origin.question_key
+    elif origin.request_key is not None:
+        damaged = sa.and_(_RUNS.c.request_key == origin.request_key, _RUNS.c.finished_at.is_(None))
+    else:
+        return []
+    run_ids = list(connection.scalars(sa.select(_RUNS.c.run_id).where(damaged)))
+    connection.execute(_RUNS.update().where(_RUNS.c.run_id.in_(run_ids)).values(request_key=None, question_key=None))
+    return run_ids
 
 
 def _records(

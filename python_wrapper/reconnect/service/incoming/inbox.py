@@ -193,22 +193,19 @@ class Inbox(Loop):
             sa.select(runs.c.run_id)
             .where(runs.c.tracker == incident.tracker, runs.c.incident == incident.id, runs.c.question_key.is_(None))
             .where(sa.or_(sa.and_(tables.WAITING, ~unheard), recent))
-            .order_by(runs.c.run_id.desc())
         )
         with reading(self._engine) as connection:
             run_ids = list(connection.scalars(found))
         request, rest = taken.request, (taken.request.questions, taken.reported)
-        for run_id in run_ids:
-            run = self._desk.runs.get(run_id)
-            kept = run.kept() if run else None
-            if run is None or kept is None:
+        for run in reversed(self._desk.runs.readable(sorted(run_ids))):
+            if (kept := run.kept()) is None:
                 continue
             known = run.record.request
             alike = (known.servers, known.account) == (request.servers, request.account)
             if not kept.asker.is_incident or (alike and (known.questions, run.client_report()) == rest):
                 return run
             if alike and run.record.finished_at is None:
-                raise ReconnectError(f"Run {run_id} is under way with what the incident said before.")
+                raise ReconnectError(f"Run {run.run_id} is under way with what the incident said before.")
         return None
 
 

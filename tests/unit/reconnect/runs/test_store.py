@@ -245,6 +245,25 @@ def test_a_run_that_is_damaged_hides_no_other_one(
         runs.get(damaged)
 
 
+@pytest.mark.parametrize("question", [(), ("The server is missing.",)])
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_damaged_run_answers_nothing_and_the_next_one_names_it(
+    settings: Settings, runs: Runs, question: tuple[str, ...], ended: bool
+) -> None:
+    asked, long_ago = request(incident="rt:7"), now() - timedelta(days=1)
+    damaged, _ = runs.claim(asked, None, ended_after=long_ago, question=question)
+    damaged.record.finished_at = now() if ended else None
+    damaged.save()
+    with database.writing(database.engine_of(settings)) as connection:
+        connection.exec_driver_sql("UPDATE runs SET request = '{'")
+    assert runs.answering(asked, long_ago, question) is None
+    run, new = runs.claim(asked, None, ended_after=long_ago, question=question)
+    assert new
+    named = [] if ended and not question else [f"Run {damaged.run_id} of the same incident is unreadable; "]
+    assert [note[: len(one)] for note, one in zip(run.read().notes, named, strict=True)] == named
+    assert runs.claim(asked, None, ended_after=long_ago, question=question)[0].run_id == run.run_id
+
+
 def test_the_database_is_private(settings: Settings, runs: Runs) -> None:
     assert runs.newest() == []
     for file in settings.state.rglob("*"):

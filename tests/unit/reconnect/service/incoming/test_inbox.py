@@ -157,6 +157,19 @@ def test_a_persons_run_answers_its_incident(inbox: Inbox, settings: Settings) ->
     assert len(Runs(settings).newest()) == 1
 
 
+def test_an_incident_whose_run_is_damaged_gets_another_one(inbox: Inbox, desk: Desk, settings: Settings) -> None:
+    inbox.put(Delivery("rt", "rt-1", INCIDENT))
+    assert inbox.take_next()
+    (damaged,) = Runs(settings).newest()
+    with writing(desk.engine) as connection:
+        connection.exec_driver_sql("UPDATE runs SET request = '{'")
+    inbox.put(Delivery("rt", "rt-2", INCIDENT))
+    assert inbox.take_next()
+    assert [one["state"] for one in inbox.newest()] == ["taken", "taken"]
+    (run,) = Runs(settings).newest()
+    assert [f"Run {damaged.run_id} " in note for note in run.record.notes] == [True]
+
+
 def test_nothing_ends_the_inbox(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     takes: list[int] = []
 

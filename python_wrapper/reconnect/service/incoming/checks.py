@@ -2,7 +2,8 @@
 
 A check is an ordinary run that changes nothing; what it finds is told by outgoing/faults.py. There is none on a server
 on which people work (on hold, under maintenance, another run) until a moment after that, and the checks leave workers
-to those who wait. A run of a machine that is gone stays open; it counts no longer than the lease of its check.
+to those who wait. Each machine renews the leases of its checks; a check of a machine that is gone is ended, and begins
+again elsewhere.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from reconnect import machine
+from reconnect import exit_codes, machine
 from reconnect.ansible.inventory import Inventory
 from reconnect.engine import policy
+from reconnect.engine.perform import without_documents
 from reconnect.errors import InputError, ReconnectError, StoreError
 from reconnect.hours import within
 from reconnect.incidents.client_report import ClientReport
-from reconnect.result import now
+from reconnect.reports import comment
+from reconnect.result import ending, now
 from reconnect.runs import tables
 from reconnect.runs.database import reading, writing
 from reconnect.runs.record import Record
@@ -57,6 +60,7 @@ class Checks(Loop):
     def look(self) -> None:
         """Begins what is due. Raises ReconnectError."""
         self._renew()
+        self._end_lost()
         found, at = self._desk.inventory(), datetime.now().time()
         wanted = []
         for name, check in self._checks.items():
@@ -77,6 +81,23 @@ class Checks(Loop):
         with writing(self._desk.engine) as connection:
             leased = _CHECKS.update().where(_CHECKS.c.run_id.in_(own))
             connection.execute(leased.values(leased_until=now() + _LEASE))
+
+    def _end_lost(self) -> None:
+        """Ends the checks that nobody renews: an open run keeps others from its server. They are due again."""
+        lost = sa.select(_RUNS.c.run_id).join(_CHECKS, _CHECKS.c.run_id == _RUNS.c.run_id)
+        with reading(self._desk.engine) as connection:
+            run_ids = list(connection.scalars(lost.where(_OPEN, _CHECKS.c.leased_until <= now())))
+        for run in self._desk.runs.readable(run_ids):
+            own = sa.and_(_CHECKS.c.run_id == run.run_id, _CHECKS.c.leased_until <= now())
+            with writing(self._desk.engine) as connection:
+                claimed = _CHECKS.update().where(own).values(leased_until=now() + _LEASE, next_at=now())
+                if not connection.execute(claimed).rowcount:
+                    continue
+            results = without_documents(run, "failed", "The machine that carried out this check is gone.")
+            run.record.finished_at, run.record.endings = now(), {one.server: ending(one) for one in results}
+            run.record.exit_code = exit_codes.worst([exit_codes.of_result(one) for one in results])
+            run.finish(results, comment.markdown(run.record, results))
+            _LOG.warning("the machine of a check is gone; the check begins again", extra={"run": run.run_id})
 
     def _servers(self, check: CheckSettings, found: Inventory) -> list[str]:
         group = self._desk.settings.servers_group

@@ -19,7 +19,7 @@ from reconnect.service.incoming.checks import SOON, Checks
 from reconnect.settings import Settings
 from reconnect.settings.checks import CheckSettings
 
-from ...conftest import a_request
+from ...conftest import a_request, there
 
 
 @pytest.fixture
@@ -135,6 +135,22 @@ def test_a_run_of_a_machine_that_is_gone_stops_no_other_check(desk: Desk, checks
     with writing(desk.engine) as connection:
         leased = sa.select(tables.checks.c.run_id).where(tables.checks.c.leased_until > now())
         assert list(connection.scalars(leased)) == [second.run_id]
+
+
+def test_the_check_of_a_machine_that_is_gone_is_taken_over(desk: Desk, checks: Checks, check: CheckSettings) -> None:
+    check.servers = ["alpha"]
+    (lost,) = look(desk, checks)
+    assert desk.runs.adopt(lost.run_id, "elsewhere-0a1b2c3d.1")
+    assert len(look(desk, checks)) == 1
+    expire(desk)
+    # Its time is now, whenever its next one was.
+    checks.look()
+    ended, again = begun(desk)
+    assert (ended.record.endings, ended.record.delivery) == ({"alpha": "failed"}, "none")
+    assert "is gone" in there(ended.results()[0].error_message)
+    assert (again.record.request.servers, again.record.finished_at) == (["alpha"], None)
+    # Nothing stands before it: whoever has a worker takes it.
+    assert [run.run_id for _, run in desk.runs.waiting()] == [again.run_id]
 
 
 def expire(desk: Desk) -> None:

@@ -100,6 +100,12 @@ class Confirmation(BaseModel):
     plan_hash: PlanHash
 
 
+class Yes(Confirmation):
+    """The same; with `approvals` only those remedies that need an approval are meant beside what needs none."""
+
+    approvals: list[str] | None = Field(default=None, max_length=100)
+
+
 class Decision(Confirmation):
     """A second person's yes or no; a no has a comment."""
 
@@ -275,7 +281,7 @@ def router(desk: Desk) -> APIRouter:
         request: Request,
         response: Response,
         run_id: RunId,
-        body: Confirmation,
+        body: Yes,
         idempotency_key: IdempotencyKey = None,
         person: Person = right("confirm"),
     ) -> Any:
@@ -283,11 +289,12 @@ def router(desk: Desk) -> APIRouter:
 
         def make(within: Within | None) -> Run:
             run = desk.ended_run(run_id, person)
-            applied = desk.plans.confirm(run, person, body.plan_hash, address_of(request.scope), within)
+            address = address_of(request.scope)
+            applied = desk.plans.confirm(run, person, body.plan_hash, address, within, body.approvals)
             desk.starter.wake.set()
             return applied
 
-        said = f"POST /runs/{run_id}/confirm {body.plan_hash}"
+        said = f"POST /runs/{run_id}/confirm {body.model_dump_json(exclude_unset=True)}"
         return _begun(desk, person, response, desk.answers.once(person.name, idempotency_key, said, make))
 
     @api.post("/runs/{run_id}/approvals", status_code=201, responses=openapi.problems(409))

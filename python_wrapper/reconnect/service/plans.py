@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,6 +59,11 @@ class Plan:
         """The steps that need one."""
         return [(server, step) for server, step in self.steps if step.decision == "approval"]
 
+    def meant(self, approvals: Collection[str]) -> Plan:
+        """What needs no second person, of the remedies that a yes approves these alone."""
+        steps = [one for one in self.confirmable if not approved_by_yes([one[1]]) or one[1].remedy in approvals]
+        return replace(self, steps=tuple(steps))
+
     def confirmable_by(self, person: Person) -> bool:
         """Whether this person may confirm what needs no second one: first level only what reaches one account."""
         of_account = all(step.role in _OF_ACCOUNT for _, step in self.confirmable)
@@ -87,9 +92,19 @@ class Plans:
         self._runs = Runs(settings)
         self._seen_until = now() - EXPIRY
 
-    def confirm(self, run: Run, person: Person, plan_hash: str, address: str, within: Within | None = None) -> Run:
-        """The run that carries out what needs no second person; `within` writes into the transaction that makes it."""
+    def confirm(
+        self,
+        run: Run,
+        person: Person,
+        plan_hash: str,
+        address: str,
+        within: Within | None = None,
+        approvals: Collection[str] | None = None,
+    ) -> Run:
+        """The run that carries out what needs no second person; see `Plan.meant` for `approvals`. `within` writes into
+        the transaction that makes it."""
         plan = self._current(run, plan_hash)
+        plan = plan if approvals is None else plan.meant(approvals)
         if not plan.confirmable:
             raise Problem(409, "No step of this plan can be confirmed. Request an approval.")
         if not plan.confirmable_by(person):

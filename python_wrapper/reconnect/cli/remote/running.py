@@ -67,17 +67,29 @@ class _Remote:
             said = " ".join(diagnosis.question).rstrip(".")
             how = told.get(diagnosis.report, "comment added to the incident")
             raise InputError(f"Cannot process {one_line(self._asked.incident, 80)}: {said} ({how}).")
-        waiting = {step.remedy for step in self._steps(diagnosis) if step.decision == "approval"}
-        wanted = waiting & set(self._asked.approvals)
-        planned = [step for step in self._steps(diagnosis) if step.decision == "planned"]
-        # With --apply nobody has seen the plan. Who asks for a new password has approved it.
-        approved = {*self._asked.approvals, *(["rotate_password"] if self._asked.rotate_password else [])}
-        agreed = self._asked.mode == "apply" and set(approved_by_yes(planned)) <= approved
-        if self._asked.mode == "apply" and wanted:
-            self._ask_for_approval(diagnosis)
-        elif planned and (agreed or (ask and self._says_yes(diagnosis))):
+        if self._asked.mode == "apply":
+            self._apply(diagnosis)
+        elif ask and any(step.decision == "planned" for step in self._steps(diagnosis)) and self._says_yes(diagnosis):
             self._show(self._confirmed(diagnosis))
         self._show(diagnosis)
+
+    def _apply(self, diagnosis: RunShown) -> None:
+        """Has done what may be done, and says what waits for whom; comes back where that is everything."""
+        steps = self._steps(diagnosis)
+        # Who asks for a new password has approved it.
+        given = {*self._asked.approvals, *(["rotate_password"] if self._asked.rotate_password else [])}
+        waiting = {step.remedy for step in steps if step.decision == "approval"}
+        if waiting & given:
+            self._ask_for_approval(diagnosis)
+        for remedy in sorted(waiting - given):
+            self._progress.note(f"{remedy} waits for a second person. --approve {remedy} asks for one.")
+        planned = [step for step in steps if step.decision == "planned"]
+        # With --apply nobody has seen the plan.
+        left = set(approved_by_yes(planned)) - given
+        for remedy in sorted(left):
+            self._progress.note(f"{remedy} waits for --approve {remedy}.")
+        if any(step.remedy not in left or step.policy != "approve" for step in planned):
+            self._show(self._confirmed(diagnosis, sorted(given) if left else None))
 
     def _body(self) -> dict[str, Any]:
         asked = self._asked
@@ -123,11 +135,12 @@ class _Remote:
         screen.show(terminal.stdout(), runs.record_of(diagnosis), diagnosis.results or [])
         return typer.confirm("Change this?", err=True)
 
-    def _confirmed(self, diagnosis: RunShown) -> RunShown:
-        """The run that carries the plan out. Where the service refuses that, the diagnosis is shown all the same."""
+    def _confirmed(self, diagnosis: RunShown, approvals: list[str] | None = None) -> RunShown:
+        """The run that carries the plan out, with these `approvals` or as a yes to all of it. Where the service refuses
+        that, the diagnosis is shown all the same."""
+        said = {"plan_hash": diagnosis.plan_hash, **({} if approvals is None else {"approvals": approvals})}
         try:
-            path = f"/runs/{diagnosis.id}/confirm"
-            return self._followed(self._connection.begin(path, {"plan_hash": diagnosis.plan_hash}))
+            return self._followed(self._connection.begin(f"/runs/{diagnosis.id}/confirm", said))
         except InputError:
             screen.show(terminal.stdout(), runs.record_of(diagnosis), diagnosis.results or [])
             raise

@@ -69,6 +69,51 @@ def test_who_asks_for_a_new_password_has_approved_it(
     assert [run.record.request.mode for run in Runs(settings).newest()] == ["apply", "diagnose", "diagnose"]
 
 
+@pytest.mark.parametrize("approved", [False, True])
+def test_apply_does_what_may_be_done_and_says_what_waits(
+    reconnect: Command, worker: list[list[dict[str, Any]]], settings: Settings, approved: bool
+) -> None:
+    rotate = plan_step("rotate_password") | {"policy": "approve"}
+    worker += [[plan_step(), rotate, APPROVAL], [APPROVAL]]
+    words = ["diagnose-server", "alpha", "--apply", *(["--approve", "rotate_password"] * approved)]
+    code, out, error = reconnect("first_level", *words)
+    applied, diagnosis = (run.record for run in Runs(settings).newest())
+    assert (code, applied.request.plan_of) == (there(applied.exit_code), diagnosis.run_id)
+    done = ["reload_peer", *(["rotate_password"] * approved)]
+    assert [step.remedy for step in applied.request.plan or []] == done
+    assert applied.request.approvals == done[1:]
+    assert "restart_asterisk waits for a second person. --approve restart_asterisk asks for one." in error
+    assert ("rotate_password waits for --approve rotate_password" in error) is not approved
+    assert f"reconnect report {applied.run_id}" in out
+
+
+def test_apply_says_what_waits_where_nothing_may_be_done(
+    reconnect: Command, worker: list[list[dict[str, Any]]], settings: Settings
+) -> None:
+    worker.append([plan_step("rotate_password") | {"policy": "approve"}])
+    code, _, error = reconnect("first_level", "diagnose-server", "alpha", "--apply")
+    assert (code, len(Runs(settings).newest())) == (10, 1)
+    assert "rotate_password waits for --approve rotate_password" in error
+
+
+def test_what_is_done_at_once_keeps_nobody_from_the_approval_of_the_rest(
+    reconnect: Command,
+    worker: list[list[dict[str, Any]]],
+    settings: Settings,
+    token: Callable[..., dict[str, str]],
+    at: Command,
+    site: str,
+) -> None:
+    worker += [[plan_step(), APPROVAL], [APPROVAL]]
+    words = ("diagnose-server", "alpha", "--apply", "--approve", "restart_asterisk")
+    error = reconnect("second_level", *words)[2]
+    (approval,) = re.findall("'reconnect approve ([0-9a-f]{16})'", error)
+    assert [run.record.request.mode for run in Runs(settings).newest()] == ["apply", "diagnose"]
+    other = token("second_level", "other")["Authorization"].removeprefix("Bearer ")
+    assert at(site, other, "approve", approval, "--yes")[0] == 0
+    assert Runs(settings).newest(limit=1)[0].record.request.approvals == ["restart_asterisk"]
+
+
 @pytest.mark.attack("a command that approves its own plan", harm="breach")
 def test_approve_only_requests_and_somebody_else_decides(
     reconnect: Command,

@@ -187,8 +187,8 @@ class Faults(Follower[Checked]):
         return {"incident": str(made)}
 
     def _claim(self, row: Row, closed: Collection[str]) -> tuple[str, list[str]]:
-        """The marker of the incident that is to be opened, kept before it is, and the servers that share it. Raises
-        ReconnectError where another one is being opened for them."""
+        """The marker of the incident that is to be opened, kept before it is, and the servers that share it: the first
+        one opens it. Raises ReconnectError for the others, and where another one is being opened for them."""
         with writing(self._desk.engine) as connection:
             others = [other for other in self._at_once(connection, row) if other["incident"] not in closed]
             own = connection.scalar(sa.select(_FAULTS.c.marker).where(self._is(row)))
@@ -197,7 +197,10 @@ class Faults(Follower[Checked]):
             marker = own or f"{row['fault']} {row['run_id']}"
             for one in (row, *others):
                 connection.execute(_FAULTS.update().where(self._is(one)).values(marker=marker))
-        return marker, sorted(str(one["server"]) for one in (row, *others))
+        servers = sorted(str(one["server"]) for one in (row, *others))
+        if row["server"] != servers[0]:
+            raise ReconnectError(f"The incident of {servers[0]}, which is unreachable, too, is being opened.")
+        return marker, servers
 
     def _at_once(self, connection: sa.Connection, row: Row) -> list[Row]:
         """The other servers that became unreachable when this one did, and whose incident goes to the same queue."""

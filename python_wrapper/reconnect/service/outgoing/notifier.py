@@ -28,6 +28,8 @@ _ROWS, _FAULTS = tables.notifications, tables.faults
 _PAUSE = 2.0
 #: A message names all servers that are unreachable; there is no second one for so long.
 _UNREACHABLE_AGAIN = timedelta(hours=1)
+#: An unreachable server that the message of another one will name looks again after so long.
+_TURN = timedelta(seconds=30)
 
 
 class Notifier(Follower[list[dict[str, Any]]]):
@@ -81,15 +83,18 @@ class Notifier(Follower[list[dict[str, Any]]]):
         return {"state": state, "error_message": one_line(error, 400)}
 
     def _named_by(self, row: Row, at: datetime) -> dict[str, Any] | None:
-        """The values of an unreachable server that the last message named, or the next one will; None for others."""
+        """The values of an unreachable server that the last message named, or the next one will; None for others. The
+        first one that waits sends that: two processes send no two."""
         if (row["kind"], row["subject"]) != ("fault", UNREACHABLE):
             return None
         alike = sa.and_(*(_ROWS.c[name] == row[name] for name in ("kind", "subject", "channel")))
+        waiting = sa.select(_ROWS.c.run_id).where(alike, self.waiting).order_by(_ROWS.c.since, _ROWS.c.run_id)
         last = sa.select(sa.func.max(_ROWS.c.next_at, type_=_ROWS.c.next_at.type)).where(alike, _ROWS.c.state == "sent")
         with reading(self._desk.engine) as connection:
-            sent_at = connection.scalar(last)
+            # In this order: who has sent it meanwhile is either still the first one, or has sent it.
+            first, sent_at = connection.scalar(waiting.limit(1)), connection.scalar(last)
         if sent_at is None or sent_at + _UNREACHABLE_AGAIN <= at:
-            return None
+            return None if first == row["run_id"] else {"next_at": at + _TURN, "attempts": 0}
         if row["since"] <= sent_at:
             return {"state": "over"}
         return {"next_at": sent_at + _UNREACHABLE_AGAIN, "attempts": 0}

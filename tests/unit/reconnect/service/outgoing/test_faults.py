@@ -17,6 +17,7 @@ from reconnect.runs import tables
 from reconnect.runs.database import writing
 from reconnect.service.desk import Desk
 from reconnect.service.incoming.checks import SOON
+from reconnect.service.outgoing.channels import Message
 from reconnect.service.outgoing.faults import Faults
 from reconnect.service.outgoing.notifier import Notifier
 from reconnect.service.starting import asker_of
@@ -255,6 +256,48 @@ def test_servers_that_become_unreachable_at_once_have_one_incident(
     assert tracker.comments[-1][0] == "2"
 
 
+def test_two_processes_open_one_incident(
+    tracker: FakeTracker,
+    checked: Callable[..., str],
+    faults: Faults,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker.away = True
+    unreachable(checked, "alpha", "beta")
+    tracker.away = False
+    other, asked = Faults(desk), list[str]()
+
+    def create(name: str, opening: Opening, settings: Settings) -> Incident:
+        asked.append(opening.marker)
+        # The other process looks while the tracker is asked; it finds nothing there yet.
+        other.look()
+        return tracker.create(name, opening, settings)
+
+    monkeypatch.setattr(trackers, "create", create)
+    tell_now(desk, faults)
+    assert (len(asked), len(tracker.opened)) == (1, 1)
+    tell_now(desk, other)
+    assert (len(asked), tracker.comments) == (1, [])
+    with writing(desk.engine) as connection:
+        assert list(connection.scalars(sa.select(tables.faults.c.incident))) == ["rt:1"] * 2
+
+
+def test_the_first_of_those_that_share_an_incident_opens_it_though_another_began(
+    tracker: FakeTracker, checked: Callable[..., str], faults: Faults, desk: Desk
+) -> None:
+    tracker.away = True
+    unreachable(checked, "beta")
+    unreachable(checked, "alpha")
+    tracker.away = False
+    for _ in range(3):
+        tell_now(desk, faults)
+    (opened,) = tracker.opened
+    assert opened.subject.startswith("alpha, beta: ")
+    with writing(desk.engine) as connection:
+        assert list(connection.scalars(sa.select(tables.faults.c.incident))) == ["rt:1"] * 2
+
+
 def test_a_server_that_becomes_unreachable_long_after_another_one_has_its_own_incident(
     tracker: FakeTracker, checked: Callable[..., str], desk: Desk
 ) -> None:
@@ -360,6 +403,28 @@ def test_unreachable_servers_are_named_by_one_message_an_hour(
     notifier.look()
     (_, asked) = server.asked
     assert "at once: alpha, beta, delta, gamma." in asked.json["text"]
+
+
+def test_two_processes_send_one_message(
+    notifier: Notifier,
+    check: CheckSettings,
+    checked: Callable[..., str],
+    server: Recorder,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check.tracker = None
+    unreachable(checked, "alpha", "beta")
+    other, chat = Notifier(desk), notifier._channels["chat"]
+    send = chat.send
+
+    def sends(said: Message) -> None:
+        other.look()
+        send(said)
+
+    monkeypatch.setattr(chat, "send", sends)
+    notifier.look()
+    assert len(server.asked) == 1
 
 
 def test_with_a_tracker_only_the_incident_says_it(

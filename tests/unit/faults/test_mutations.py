@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -272,8 +273,9 @@ def test_a_run_that_is_killed_in_the_middle_is_reverted_by_the_next(host: Host, 
     shell, own, state = host
     before = state()
     path = own.files[0].path
-    # Its script goes on for a moment, and is waited for.
-    half = f"{write(path, 'half')}touch '{tmp_path}/there'\nsleep 1\n{write(path, 'whole')}"
+    # Its script goes on until it may end, and is waited for.
+    wait = f"touch '{tmp_path}/there'\nuntil [ -e '{tmp_path}/go' ]; do sleep 0.1; done\n"
+    half = f"{write(path, 'half')}{wait}{write(path, 'whole')}"
     mutation = Mutation("files.test", path, "", "", half, keeps=(path,))
     child = os.fork()
     if not child:
@@ -281,13 +283,14 @@ def test_a_run_that_is_killed_in_the_middle_is_reverted_by_the_next(host: Host, 
             trial.apply(shell, "pbx22", mutation, before, own)
         finally:
             os._exit(1)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (tmp_path / "there").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert Path(path).read_text() == "half"
+    threading.Timer(0.5, (tmp_path / "go").touch).start()
     assert trial.revert(shell, "pbx22", no_boot) == ("reverted", [])
     assert state() == before
 

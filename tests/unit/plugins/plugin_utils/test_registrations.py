@@ -140,7 +140,7 @@ class Case:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         for name, answer in answers.items():
             if isinstance(name, tuple):
                 registering.take(name, answer)

@@ -278,7 +278,7 @@ def test_the_interpreter_chooses_the_road(road: Road, question: str, name: str) 
 def test_questions_that_template_at_the_same_time_do_not_end_each_others_contexts() -> None:
     # Ansible refuses contexts that end in another order than they began in.
     with DeprecatedAccessAuditContext():
-        both_are_inside = threading.Barrier(2, timeout=5)
+        both_are_inside = threading.Barrier(2, timeout=50)
         first_has_ended = threading.Event()
 
         def first() -> None:
@@ -289,7 +289,7 @@ def test_questions_that_template_at_the_same_time_do_not_end_each_others_context
         def second() -> None:
             with DeprecatedAccessAuditContext():
                 both_are_inside.wait()
-                first_has_ended.wait(5)
+                first_has_ended.wait(50)
 
-        answers = senders.ask_all({"first": (first, 9.0), "second": (second, 9.0)})
+        answers = senders.ask_all({"first": (first, 60.0), "second": (second, 60.0)})
     assert [one["ok"] for one in answers.values()] == [True, True], answers

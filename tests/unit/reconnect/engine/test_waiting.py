@@ -92,7 +92,7 @@ def test_who_waits_for_a_report_is_told_of_each_attempt(monkeypatch: pytest.Monk
 
     waiting = threading.Thread(target=durable.wait_until, args=(condition,), daemon=True)
     waiting.start()
-    assert looked.wait(10)
+    assert looked.wait(60)
     inspect.unwrap(durable._report)("run")
-    waiting.join(10)
+    waiting.join(60)
     assert not waiting.is_alive()

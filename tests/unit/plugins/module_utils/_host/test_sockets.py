@@ -29,7 +29,7 @@ def listening(**environment: str) -> Iterator[tuple[int, int]]:
         assert child.stdout is not None
         yield child.pid, int(child.stdout.readline())
     finally:
-        child.communicate("\n", timeout=10)
+        child.communicate("\n", timeout=60)
 
 
 @pytest.mark.parametrize("ours", [False, True])

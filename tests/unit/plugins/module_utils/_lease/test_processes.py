@@ -52,8 +52,8 @@ def test_processes_of_the_run_are_ended_and_no_others() -> None:
             (mine.pid, "SIGTERM"),
             (deaf.pid, "SIGKILL"),
         }
-        assert mine.wait(5) == -signal.SIGTERM
-        assert deaf.wait(5) == -signal.SIGKILL
+        assert mine.wait(60) == -signal.SIGTERM
+        assert deaf.wait(60) == -signal.SIGKILL
         assert other.poll() is None
         assert prefix.poll() is None
         assert processes.processes_of(run) == []

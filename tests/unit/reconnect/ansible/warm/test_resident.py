@@ -109,7 +109,7 @@ class Place:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=60,
             **more,  # type: ignore[call-overload]
         )
         return found
@@ -247,7 +247,7 @@ def test_it_ends_as_it_would_end(place: Place, words: tuple[str, ...]) -> None:
 def test_a_signal_is_passed_on(waiting: subprocess.Popen[str]) -> None:
     once_it_waits(waiting)
     waiting.terminate()
-    assert waiting.wait(10) == 7
+    assert waiting.wait(60) == 7
     # Also the child that went into a session of its own.
     assert of_the_run() == []
 
@@ -257,7 +257,7 @@ def test_nothing_runs_without_its_launcher(waiting: subprocess.Popen[str]) -> No
     once_it_waits(waiting)
     assert len(of_the_run()) >= 4
     waiting.kill()
-    assert wait_until(lambda: of_the_run() == [], 10)
+    assert wait_until(lambda: of_the_run() == [], 60)
 
 
 @pytest.mark.attack("the keeper of a run is killed")
@@ -266,8 +266,8 @@ def test_a_run_ends_with_its_keeper(waiting: subprocess.Popen[str]) -> None:
     keeper = run.parent()
     assert keeper is not None
     keeper.kill()
-    assert waiting.wait(10) == -signal.SIGKILL
-    assert wait_until(lambda: not any_runs([run]), 10)
+    assert waiting.wait(60) == -signal.SIGKILL
+    assert wait_until(lambda: not any_runs([run]), 60)
     end_the_run()
     assert of_the_run() == []
 
@@ -276,7 +276,7 @@ def test_who_ends_a_run_finds_all_of_it(waiting: subprocess.Popen[str], place: P
     once_it_waits(waiting)
     end_the_run()
     assert of_the_run() == []
-    assert waiting.wait(10) == -signal.SIGKILL
+    assert waiting.wait(60) == -signal.SIGKILL
     assert place.is_warm()
 
 
@@ -285,7 +285,7 @@ def test_a_request_that_is_given_up_begins_nothing(place: Place, tmp_path: Path)
         place.words("exit", "0"), env=place.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     ) as process:
         process.kill()
-    assert wait_until(lambda: of_the_run() == [], 10)
+    assert wait_until(lambda: of_the_run() == [], 60)
     assert place.is_warm()
 
 

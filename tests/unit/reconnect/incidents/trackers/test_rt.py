@@ -49,7 +49,7 @@ def rt(server: Recorder) -> RequestTracker:
         f"GET {TICKET}/attachments": Answer(200, {"items": []}),
         **{f"GET /REST/2.0/queue/{number}": Answer(200, {"Name": name}) for name, number in queues.items()},
     }
-    return RequestTracker(Incident("rt", "0017"), RtSettings(url=server.url, token=SecretStr("right"), seconds=5))
+    return RequestTracker(Incident("rt", "0017"), RtSettings(url=server.url, token=SecretStr("right"), seconds=60))
 
 
 def test_an_owner_may_be_given_by_name(server: Recorder, rt: RequestTracker) -> None:
@@ -153,7 +153,7 @@ def test_a_ticket_is_made_once(server: Recorder) -> None:
 
     server.routes["POST /REST/2.0/ticket"] = make
     server.routes["GET /REST/2.0/tickets"] = lambda asked: Answer(200, {"items": tickets})
-    settings = RtSettings(url=server.url, token=SecretStr("right"), seconds=5)
+    settings = RtSettings(url=server.url, token=SecretStr("right"), seconds=60)
     assert [create(settings, OPENING) for _ in range(2)] == [Incident("rt", "20")] * 2
     (asked,) = server.of("POST")
     assert asked.json == {
@@ -170,4 +170,4 @@ def test_a_ticket_that_rt_does_not_make_is_an_error(server: Recorder) -> None:
     server.routes["GET /REST/2.0/tickets"] = Answer(200, {"items": []})
     server.routes["POST /REST/2.0/ticket"] = Answer(403, {"message": "Permission Denied"})
     with pytest.raises(TrackerError, match="403"):
-        create(RtSettings(url=server.url, token=SecretStr("right"), seconds=5), OPENING)
+        create(RtSettings(url=server.url, token=SecretStr("right"), seconds=60), OPENING)

@@ -48,7 +48,7 @@ def incident(server: Recorder) -> ServiceNow:
         f"GET /api/now/attachment/{'a' * 32}/file": Answer(200, b"line"),
     }
     return ServiceNow(
-        Incident("servicenow", "INC0010023"), ServiceNowSettings(url=server.url, token=SecretStr("right"), seconds=5)
+        Incident("servicenow", "INC0010023"), ServiceNowSettings(url=server.url, token=SecretStr("right"), seconds=60)
     )
 
 

@@ -43,7 +43,7 @@ def zammad(server: Recorder) -> Zammad:
         "POST /api/v1/ticket_articles": Answer(201, {"id": 6}),
         "GET /api/v1/ticket_attachment/55/3/4": Answer(200, b"line"),
     }
-    return Zammad(Incident("zammad", "55"), ZammadSettings(url=server.url, token=SecretStr("right"), seconds=5))
+    return Zammad(Incident("zammad", "55"), ZammadSettings(url=server.url, token=SecretStr("right"), seconds=60))
 
 
 def test_a_ticket_is_read(server: Recorder, zammad: Zammad) -> None:

@@ -20,7 +20,7 @@ MESSAGE = Message("reconnect-1-approval", "Reconnect: ü <b>", "pbx22 & <b>: ü\
 
 
 def mail(smtp: Smtp, **own: Any) -> Mail:
-    given = {"host": "127.0.0.1", "port": smtp.port, "security": "none", "seconds": 5} | own
+    given = {"host": "127.0.0.1", "port": smtp.port, "security": "none", "seconds": 60} | own
     given |= {"sender": "reconnect@example.org", "to": ["a@example.org", "b@example.org"]}
     return Mail(MailSettings.model_validate(given), "reconnect.example.org")
 

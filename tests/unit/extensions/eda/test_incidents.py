@@ -129,13 +129,13 @@ def test_a_change_is_one_event(tracker: _Tracker) -> None:
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         args = {"tracker": "rt", "url": tracker.url, "token": "secret", "queue": "VoIP", "interval": 0.01}
         source = asyncio.create_task(incidents.main(queue, args))
-        await asyncio.wait_for(more(2), 10)
+        await asyncio.wait_for(more(2), 60)
         # What is no list, and what is no HTTP, is asked for again.
         for said in ({"items": "?"}, None, b"?\r\n\r\n", {"items": [second, first]}):
             tracker.said = said
-            await asyncio.wait_for(more(2), 10)
-        found = [await asyncio.wait_for(queue.get(), 10)]
-        await asyncio.wait_for(more(2), 10)
+            await asyncio.wait_for(more(2), 60)
+        found = [await asyncio.wait_for(queue.get(), 60)]
+        await asyncio.wait_for(more(2), 60)
         source.cancel()
         return found + [queue.get_nowait() for _ in range(queue.qsize())]
 

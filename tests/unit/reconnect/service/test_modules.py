@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 
@@ -75,6 +75,11 @@ class Call:
         return said
 
 
+def pauses(monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], None]) -> None:
+    """How the modules wait; all others go on to wait as ever."""
+    monkeypatch.setattr(_service, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+
+
 @pytest.fixture
 def call(
     client: TestClient,
@@ -84,7 +89,7 @@ def call(
 ) -> Call:
     made = Call(client, token, capsys)
     monkeypatch.setattr(_internal, "is_controller", False)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    pauses(monkeypatch, lambda _seconds: None)
     monkeypatch.setattr(_service, "open_url", made.open_url)
     return made
 
@@ -149,24 +154,24 @@ def test_a_request_whose_first_one_is_under_way_is_sent_again(
         with writing(desk.engine) as connection:
             connection.execute(tables.answers.update().values(run_id=run_id))
 
-    pauses: list[float] = []
+    slept: list[float] = []
 
     def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 2:
+        slept.append(seconds)
+        if len(slept) == 2:
             bind(first)
 
-    monkeypatch.setattr(time, "sleep", sleep)
+    pauses(monkeypatch, sleep)
     bind(None)
     assert call(run, **asked)["run"]["id"] == first
-    assert pauses == [2, 4]
+    assert slept == [2, 4]
 
 
 def test_a_service_that_is_away_for_a_moment_is_asked_again(
     call: Call, ended: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    slept: list[float] = []
+    pauses(monkeypatch, slept.append)
     there: Callable[..., io.BytesIO] = call.open_url
     away: list[Exception] = []
 
@@ -180,13 +185,13 @@ def test_a_service_that_is_away_for_a_moment_is_asked_again(
     away[:] = [http.client.BadStatusLine("?"), OSError("refused")]
     first = call(run, servers=["alpha"], wait=False)["run"]["id"]
     plan = plan_of(ended(first, plan_step()))
-    assert (pauses, len(call.sent)) == ([1, 2], 1)
+    assert (slept, len(call.sent)) == ([1, 2], 1)
     away[:] = [OSError("refused")]
     assert call(run_info, run_id=first)["runs"][0]["id"] == first
     # It may have got the request, which has no key.
     away[:] = [OSError("refused")]
     assert call(approval, run_id=first, plan_hash=plan)["msg"] == "The service does not answer: refused."
-    assert (pauses, away) == ([1, 2, 1], [])
+    assert (slept, away) == ([1, 2, 1], [])
 
 
 def test_a_service_that_goes_away_during_a_run_leaves_its_name(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,11 +252,11 @@ def test_each_run_that_ends_is_an_event_once(
         queue: asyncio.Queue[Any] = asyncio.Queue()
         options = {"url": "https://reconnect", "token": headers["Authorization"].removeprefix("Bearer "), "interval": 0}
         source = asyncio.create_task(outcomes.main(queue, options))
-        await asyncio.wait_for(more(4), 10)
+        await asyncio.wait_for(more(4), 60)
         ended(new)
-        found = [(await asyncio.wait_for(queue.get(), 10))["run"]["id"]]
+        found = [(await asyncio.wait_for(queue.get(), 60))["run"]["id"]]
         ended(newest)
-        await asyncio.wait_for(more(2), 10)
+        await asyncio.wait_for(more(2), 60)
         source.cancel()
         return found + [queue.get_nowait()["run"]["id"] for _ in range(queue.qsize())]
 

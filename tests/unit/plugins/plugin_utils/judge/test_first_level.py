@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
@@ -172,7 +172,8 @@ def test_no_password_is_made_while_the_server_is_ill() -> None:
 
 def test_only_first_level_makes_a_new_password() -> None:
     document = json.loads(gzip.decompress((TESTS / "evidence" / "password_mismatch.pbx22.json.gz").read_bytes()))
-    for level, remedy in (("first", "rotate_password"), ("second", "fix_account")):
+    levels: list[tuple[Literal["first", "second"], str]] = [("first", "rotate_password"), ("second", "fix_account")]
+    for level, remedy in levels:
         found = judge.judge(document, level=level, rotate=True)["verdict"]
         assert [one["remedy"] for one in found["plan"]] == [remedy]
 

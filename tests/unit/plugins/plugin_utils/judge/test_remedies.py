@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge import verdict
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.catalogue import FILE, catalogue
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.catalogue import parse as parse_causes
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.documents import Policy
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.remedies import Remedy, parse, remedies
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.tables import TableError
 
@@ -82,7 +82,7 @@ def test_no_cause_has_the_policy_auto_where_its_remedy_cannot_be_undone() -> Non
 
 @pytest.mark.parametrize("remedy", remedies().values(), ids=lambda one: one.name)
 @pytest.mark.parametrize("policy", ["auto", "approve"])
-def test_what_cannot_be_undone_waits_for_an_approval(remedy: Remedy, policy: Policy) -> None:
+def test_what_cannot_be_undone_waits_for_an_approval(remedy: Remedy, policy: Literal["auto", "approve"]) -> None:
     cause = next(iter(catalogue().values()))
     cause = replace(cause, remedy=replace(remedy, fixes={cause.name: policy}))
 

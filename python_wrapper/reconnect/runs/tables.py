@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 #: The newest revision in migrations/versions.
-HEAD = "outgoing"
+HEAD = "authors"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -250,7 +250,8 @@ selfchecks = sa.Table(
 )
 
 #: The inbox: every delivery of a hook or a poller, once. `state` is `received` until intake has read its incident, then
-#: `taken` or `ignored`, or `failed` where it gave up; `reason` says why.
+#: `taken` or `ignored`, or `failed` where it gave up; `reason` says why. `by_other`: whether it is known that somebody
+#: else than Reconnect caused it.
 deliveries = sa.Table(
     "deliveries",
     metadata,
@@ -265,6 +266,7 @@ deliveries = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_at", Moment, nullable=False),
     sa.Column("run_id", sa.Text),
+    sa.Column("by_other", sa.Boolean, nullable=False, default=False),
 )
 sa.Index("deliveries_due", deliveries.c.state, deliveries.c.next_at)
 sa.Index("deliveries_incident", deliveries.c.tracker, deliveries.c.incident)

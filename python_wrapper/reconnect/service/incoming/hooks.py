@@ -33,7 +33,7 @@ from reconnect.names import Incident
 from reconnect.service import metrics
 from reconnect.service.desk import Desk
 from reconnect.service.http import address_of
-from reconnect.service.incoming.inbox import Delivery, Inbox
+from reconnect.service.incoming.inbox import Delivery, Inbox, is_other
 from reconnect.service.problems import Problem
 from reconnect.service.starting import checked_incident
 from reconnect.settings.service import HookSettings
@@ -99,7 +99,8 @@ def take(desk: Desk, inbox: Inbox, source: str, request: Request, response: Resp
             _LOG.warning("ignored: %s", error, extra={"source": source})
             invalid.append(error)
             continue
-        kept = inbox.put(Delivery(source, delivery_id, incident), request.scope["state"]["trace_id"])
+        delivery = Delivery(source, delivery_id, incident, is_other(user, known.ignore_user))
+        kept = inbox.put(delivery, request.scope["state"]["trace_id"])
         new += kept == "new"
     if invalid and len(invalid) == len(named[:MOST_INCIDENTS]):
         raise invalid[0]

@@ -40,22 +40,31 @@ _FIRST_DELAY = 2.0
 _MOST_ATTEMPTS = 12
 #: Seconds between two looks for deliveries that are due, where nobody tells of one.
 _PAUSE = 1.0
-#: So long after a run of an incident ended a delivery about it may be the echo of its own report, in seconds.
+#: So long after a run of an incident ended a delivery about it may be the echo of its own report, where nobody says who
+#: caused it, in seconds.
 ECHO_SECONDS = 60
+#: Of one incident no more runs than this end in so many seconds, whoever is said to have caused them: with a wrong
+#: ignore_user Reconnect would answer itself.
+_MOST_RUNS, _MOST_SECONDS = 3, 600
 
 #: How the sources begin that are polled: `poll rt`.
 POLL = "poll "
+
+#: The names that the rules of Request Tracker, Zammad and ServiceNow change an incident under, also after a report.
+_RULES = frozenset({"RT_System", "-", "system"})
 
 Kept = Literal["new", "duplicate"]
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a source delivers: which incident may need a run."""
+    """What a source delivers: which incident may need a run, and whether somebody else than Reconnect is known to have
+    caused that."""
 
     source: str
     delivery_id: str
     incident: Incident
+    by_other: bool = False
 
 
 class Inbox(Loop):
@@ -74,6 +83,7 @@ class Inbox(Loop):
             "received_at": now(),
             "tracker": delivery.incident.tracker,
             "incident": delivery.incident.id,
+            "by_other": delivery.by_other,
             "trace_id": trace_id or secrets.token_hex(16),
             "state": "received",
             "reason": "",
@@ -172,15 +182,16 @@ class Inbox(Loop):
             asked,
             ClientReport(),
             asker_of(None, trigger, row["trace_id"]),
-            answering=lambda taken: self._answering(incident, row["received_at"], taken),
+            answering=lambda taken: self._answering(incident, row["received_at"], row["by_other"], taken),
         )
         run_id = started.run.run_id
         if not started.new:
             return "ignored", f"Run {run_id} answers this incident.", run_id
         return "taken", "The incident is asked for what is missing." if started.problems else "A run begins.", run_id
 
-    def _answering(self, incident: Incident, received_at: datetime, taken: Intake) -> Run | None:
-        """The run that is open, not yet reported, or had just been when the delivery came: its report is an event, too.
+    def _answering(self, incident: Incident, received_at: datetime, by_other: bool, taken: Intake) -> Run | None:
+        """The run that is open, not yet reported, or had just been when the delivery came: its report is an event, too,
+        unless the delivery is `by_other`.
 
         One that an incident began answers only what it read there. A question answers nothing: whether the incident
         still says too little is known once it is read again. Raises ReconnectError where a run is under way for the
@@ -188,14 +199,14 @@ class Inbox(Loop):
         """
         runs, pending = tables.runs, tables.pending_reports
         unheard = sa.exists().where(pending.c.run_id == runs.c.run_id, sa.or_(pending.c.final, pending.c.given_up))
-        recent = runs.c.finished_at > received_at - timedelta(seconds=ECHO_SECONDS)
-        found = (
-            sa.select(runs.c.run_id)
-            .where(runs.c.tracker == incident.tracker, runs.c.incident == incident.id, runs.c.question_key.is_(None))
-            .where(sa.or_(sa.and_(tables.WAITING, ~unheard), recent))
+        own = sa.select(runs.c.run_id).where(
+            runs.c.tracker == incident.tracker, runs.c.incident == incident.id, runs.c.question_key.is_(None)
         )
         with reading(self._engine) as connection:
-            run_ids = list(connection.scalars(found))
+            lately = own.where(runs.c.finished_at > received_at - timedelta(seconds=_MOST_SECONDS))
+            heard = by_other and len(connection.scalars(lately.limit(_MOST_RUNS)).all()) < _MOST_RUNS
+            recent = runs.c.finished_at > received_at - timedelta(seconds=0 if heard else ECHO_SECONDS)
+            run_ids = list(connection.scalars(own.where(sa.or_(sa.and_(tables.WAITING, ~unheard), recent))))
         request, rest = taken.request, (taken.request.questions, taken.reported)
         for run in reversed(self._desk.runs.readable(sorted(run_ids))):
             if (kept := run.kept()) is None:
@@ -207,6 +218,11 @@ class Inbox(Loop):
             if alike and run.record.finished_at is None:
                 raise ReconnectError(f"Run {run.run_id} is under way with what the incident said before.")
         return None
+
+
+def is_other(user: str | None, ignore_user: str | None) -> bool:
+    """Whether the user who caused a delivery is known to be a person that is not Reconnect."""
+    return None not in (user, ignore_user) and user not in {ignore_user, *_RULES}
 
 
 def _is(row: Mapping[Any, Any]) -> sa.ColumnElement[bool]:

@@ -21,7 +21,7 @@ from reconnect.runs import tables
 from reconnect.runs.database import reading, writing
 from reconnect.service import metrics
 from reconnect.service.desk import Desk
-from reconnect.service.incoming.inbox import POLL, Delivery, Inbox
+from reconnect.service.incoming.inbox import POLL, Delivery, Inbox, is_other
 from reconnect.service.loop import Loop
 from reconnect.settings.service import Polled
 
@@ -74,7 +74,9 @@ class Poller(Loop):
             known.add(identifier)
             own = self._own.ignore_user is not None and change.user == self._own.ignore_user
             if identifier not in self._known and not own and self._is_valid(change.incident):
-                new += self._inbox.put(Delivery(POLL + self._tracker, identifier, change.incident)) == "new"
+                by_other = is_other(change.user, self._own.ignore_user)
+                delivery = Delivery(POLL + self._tracker, identifier, change.incident, by_other)
+                new += self._inbox.put(delivery) == "new"
         self._known = known
         self._keep(began)
         metrics.POLL_LAG.labels(self._tracker).set(0)

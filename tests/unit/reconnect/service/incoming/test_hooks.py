@@ -185,6 +185,19 @@ def test_what_we_caused_ourselves_is_ignored(client: TestClient, inbox: Inbox) -
     assert inbox.newest() == []
 
 
+@pytest.mark.parametrize(
+    ("user", "ignored", "by_other"),
+    [("ann", "reconnect", True), ("RT_System", "reconnect", False), (None, "reconnect", False), ("ann", None, False)],
+)
+def test_somebody_else_is_known_by_name(
+    client: TestClient, inbox: Inbox, settings: Settings, user: str | None, ignored: str | None, by_other: bool
+) -> None:
+    settings.service.hooks["rt"].ignore_user = ignored
+    content, headers = signed({"ticket": 17, "user": user})
+    assert client.post("/hooks/rt", content=content, headers=headers).status_code == 202
+    assert [one["by_other"] for one in inbox.newest()] == [by_other]
+
+
 def test_a_delivery_becomes_one_run_that_changes_nothing(client: TestClient, inbox: Inbox, settings: Settings) -> None:
     for number in range(3):
         content, headers = signed({"ticket": 17}, identifier=f"rt-{number}")

@@ -157,6 +157,31 @@ def test_a_persons_run_answers_its_incident(inbox: Inbox, settings: Settings) ->
     assert len(Runs(settings).newest()) == 1
 
 
+@pytest.mark.parametrize(("by_other", "runs"), [(False, 1), (True, 2)])
+def test_who_writes_right_after_a_run_is_heard(
+    inbox: Inbox, settings: Settings, ended: Callable[..., Run], by_other: bool, runs: int
+) -> None:
+    inbox.put(Delivery("rt", "rt-1", INCIDENT, by_other=True))
+    # What came while the run was under way is answered by it, whoever wrote it.
+    inbox.put(Delivery("rt", "rt-2", INCIDENT, by_other=True))
+    assert inbox.take_next()
+    ended(Runs(settings).newest()[0].run_id)
+    assert inbox.take_next()
+    assert len(Runs(settings).newest()) == 1
+    inbox.put(Delivery("rt", "rt-3", INCIDENT, by_other=by_other))
+    assert inbox.take_next()
+    assert len(Runs(settings).newest()) == runs
+
+
+@pytest.mark.attack("a wrong ignore_user: each report of ours seems to be somebody's answer", harm="outage")
+def test_our_reports_begin_no_endless_row_of_runs(inbox: Inbox, settings: Settings, ended: Callable[..., Run]) -> None:
+    for number in range(9):
+        inbox.put(Delivery("rt", f"rt-{number}", INCIDENT, by_other=True))
+        assert inbox.take_next()
+        ended(Runs(settings).newest()[0].run_id)
+    assert len(Runs(settings).newest()) == 3
+
+
 def test_an_incident_whose_run_is_damaged_gets_another_one(inbox: Inbox, desk: Desk, settings: Settings) -> None:
     inbox.put(Delivery("rt", "rt-1", INCIDENT))
     assert inbox.take_next()

@@ -67,6 +67,7 @@ def test_a_change_becomes_one_run(poller: Poller, inbox: Inbox, desk: Desk, sett
     # Another process finds it, too.
     assert Poller(desk, inbox, "rt").poll() == 0
     take_all(inbox)
+    assert [one["by_other"] for one in inbox.newest()] == [True]
     (run,) = Runs(settings).newest()
     assert (str(run.record.request.incident), run.record.request.mode) == ("rt:17", "diagnose")
     assert (there(run.kept()).asker.requester, there(run.kept()).asker.trigger) == (None, "poll")

@@ -182,10 +182,34 @@ def test_the_ban_of_a_contact_is_found_where_nothing_logs_sessions(banned: dict[
     banned["account"]["sessions"] = {"ok": False, "seconds": 0.0, "error": "skipped", "message": ""}
     contact = {"uri": f"sip:1001@{CLIENT}:40000", "status": "NonQualified", "rtt_ms": None}
     banned["account"]["live"]["data"]["contacts"] = [contact]
+    rows = {"endpoint": {"id": "1001", "rewrite_contact": "yes"}, "contacts": []}
+    banned["account"]["rows"] = {"ok": True, "seconds": 0.1, "data": rows}
     assert [root["about"] for root in judge.judge(banned)["verdict"]["root_causes"]] == [CLIENT]
     # Who answers Asterisk is not kept out.
     contact["status"] = "Reachable"
     assert "client_banned" not in [one["cause"] for one in judge.judge(banned)["findings"]]
+
+
+@pytest.mark.attack("a client that names another's address in its contact, to have it unbanned", harm="breach")
+@pytest.mark.parametrize("attacks", [False, True])
+def test_what_a_client_says_in_its_contact_is_no_reason_to_lift_a_ban(banned: dict[str, Any], attacks: bool) -> None:
+    banned["account"]["sessions"] = {"ok": False, "seconds": 0.0, "error": "skipped", "message": ""}
+    named = {"uri": f"sip:1001@{CLIENT}:40000", "status": "NonQualified", "rtt_ms": None}
+    banned["account"]["live"]["data"]["contacts"] = [named]
+    stored = {"uri": named["uri"], "fullcontact": named["uri"], "via_addr": CLIENT, "ipaddr": CLIENT}
+    rows = {"endpoint": {"id": "1001", "rewrite_contact": "no", "nat": "no"}, "contacts": [stored]}
+    banned["account"]["rows"] = {"ok": True, "seconds": 0.1, "data": rows}
+    if attacks:
+        # Whoever is banned did try passwords of the account.
+        guess = {"event": "InvalidPassword", "address": CLIENT, "time": "2026-01-01T00:00:00Z"}
+        attempts = {"addresses": {CLIENT: {"InvalidPassword": 9}}, "events": {"InvalidPassword": 9}, "last": guess}
+        banned["account"]["attempts"] = {"ok": True, "seconds": 0.1, "data": {**attempts, "latest": {CLIENT: guess}}}
+    assert "path.client" not in [one["code"] for one in judge.judge(banned)["findings"]]
+    # The server itself saw the account there.
+    login = {"addresses": {CLIENT: {"SuccessfulAuth": 1}}, "events": {"SuccessfulAuth": 1}, "latest": {}}
+    last = {"event": "SuccessfulAuth", "address": CLIENT, "time": "2026-01-01T00:00:00Z"}
+    banned["account"]["attempts"] = {"ok": True, "seconds": 0.1, "data": {**login, "last": last}}
+    assert "path.client" in [one["code"] for one in judge.judge(banned)["findings"]]
 
 
 def test_a_ban_of_others_and_of_where_the_client_is_no_more_bans_nobody(banned: dict[str, Any]) -> None:

@@ -179,10 +179,11 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     return cut[len(cut) - sum(length <= LOG_CHARACTERS for length in room) :]
 
 
-def own_client(evidence: Evidence, address: object) -> str:
+def own_client(evidence: Evidence, address: object, claimed: bool = True) -> str:
     """How we know that an attempt from an address is the user's own client's, as a sentence; "" when we do not.
 
-    Anybody can try a password on any account: a stranger's attempt says nothing of the user's client.
+    Anybody can try a password on any account: a stranger's attempt says nothing of the user's client. ``claimed``: an
+    address that the client names in its contact is its own.
     """
     report = evidence.client_report
     lines = report_lines(report)
@@ -194,38 +195,42 @@ def own_client(evidence: Evidence, address: object) -> str:
     if refused or any(one.last(left, "\n".join(left)) is not None for one in known):
         return "The client reports that its login was refused."
     host = place(str(address))[0]
-    if host and host in set(_addresses_of_account(evidence)):
+    if host and host in set(_addresses_of_account(evidence, claimed)):
         return f"The account has registered from {host} before."
     if host and host in browser_addresses(evidence):
         return f"The browser of the account's user reached us from {host}, too."
     return ""
 
 
-def client_attempt(evidence: Evidence) -> Mapping[str, Any]:
+def client_attempt(evidence: Evidence, claimed: bool = True) -> Mapping[str, Any]:
     """The newest security event of the account's own client; empty without any.
 
     Anybody can send requests in the account's name: where its client's addresses are known, a stranger's do not count.
+    ``claimed`` is as for `own_client`.
     """
     found = evidence.probe("account", "attempts")
     last: Mapping[str, Any] = (found.data.get("last") or {}) if found.ok else {}
-    if not last or own_client(evidence, last.get("address")):
+    if not last or own_client(evidence, last.get("address"), claimed):
         return last
-    own = set(_addresses_of_account(evidence))
+    own = set(_addresses_of_account(evidence, claimed))
     mine = [one for one in (found.data.get("latest") or {}).values() if _host(one.get("address")) in own]
     return max(mine, key=lambda one: str(one.get("time") or ""), default=last)
 
 
-def client_addresses(evidence: Evidence) -> list[str]:
+def client_addresses(evidence: Evidence, claimed: bool = True) -> list[str]:
     """Where the account's client was last, by the session log, by its newest attempt, and by the contacts that Asterisk
-    has and does not reach."""
-    sessions, attempt = evidence.probe("account", "sessions"), client_attempt(evidence)
+    has and does not reach.
+
+    Without ``claimed`` its packets came from there: what a client names in its contact may be another's address.
+    """
+    sessions, attempt = evidence.probe("account", "sessions"), client_attempt(evidence, claimed)
     live = evidence.probe("account", "live")
-    contacts = (live.data.get("contacts") or []) if live.ok else []
+    contacts = (live.data.get("contacts") or []) if live.ok and (claimed or _rewrites_contacts(evidence)) else []
     logged: Mapping[str, Any] = {}
     if sessions.ok and isinstance(sessions.data, Mapping):
         logged = sessions.data.get("account") or {}
     found = [_host(one.get("address")) for one in (logged.get("entries") or [])[:1]]
-    if own_client(evidence, attempt.get("address")):
+    if own_client(evidence, attempt.get("address"), claimed):
         found.append(_host(attempt.get("address")))
     found += [_host(one.get("uri")) for one in contacts if one.get("status") != "Reachable"]
     return [address for address in dict.fromkeys(found) if address]
@@ -296,8 +301,20 @@ def registers(evidence: Evidence) -> bool:
     return any(found.ok and bool(found.data.get("registered") and found.data.get("listed")) for found in tests)
 
 
-def _addresses_of_account(evidence: Evidence) -> Iterator[str]:
-    """The addresses from which the account has a contact, or has logged in."""
+def _rewrites_contacts(evidence: Evidence) -> bool:
+    """Whether Asterisk writes the address that a packet came from into the contact of the account."""
+    rows = evidence.probe("account", "rows")
+    endpoint = (rows.data.get("endpoint") if rows.ok else None) or {}
+    return is_yes(endpoint.get("rewrite_contact"))
+
+
+def is_yes(value: object) -> bool:
+    """Whether a value of an object of Asterisk means yes."""
+    return str(value or "").lower() in ("yes", "true", "1", "on")
+
+
+def _addresses_of_account(evidence: Evidence, claimed: bool = True) -> Iterator[str]:
+    """The addresses from which the account has a contact, or has logged in; ``claimed`` is as for `own_client`."""
     live, rows, sessions, attempts = (
         evidence.probe("account", name) for name in ("live", "rows", "sessions", "attempts")
     )
@@ -305,8 +322,9 @@ def _addresses_of_account(evidence: Evidence) -> Iterator[str]:
         *((live.data.get("contacts") or []) if live.ok else []),
         *((rows.data.get("contacts") or []) if rows.ok else []),
     ]
+    said = ("uri", "fullcontact", "via_addr", "ipaddr") if claimed else ("uri",) if _rewrites_contacts(evidence) else ()
     for contact in contacts:
-        yield from (_host(contact.get(name)) for name in ("uri", "fullcontact", "via_addr", "ipaddr"))
+        yield from (_host(contact.get(name)) for name in said)
     logged = (sessions.data.get("account") if sessions.ok and isinstance(sessions.data, Mapping) else None) or {}
     yield from (_host(one.get("address")) for one in logged.get("entries") or [] if one.get("event") == "REGISTER")
     addresses = attempts.data.get("addresses") or {} if attempts.ok else {}

@@ -17,6 +17,7 @@ from ..facts import (
     account_registers,
     client_attempt,
     has_contacts,
+    is_yes,
     log_lines,
     may_be_hidden,
     out_of_step,
@@ -124,7 +125,7 @@ def _endpoint(
         say = Say(
             "account.max_contacts", "account", str(limit), evidence=(("account.rows.aor", {"max_contacts": limit}),)
         )
-        replaces = str(aor.get("remove_existing") or "").lower() in ("yes", "true", "1", "on")
+        replaces = is_yes(aor.get("remove_existing"))
         if limit < 1:
             yield say.fails("max_contacts is 0: no contact at all may register.", "max_contacts_zero")
         elif len(contacts) >= limit and not replaces:

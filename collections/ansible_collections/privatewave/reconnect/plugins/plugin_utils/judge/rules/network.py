@@ -278,9 +278,9 @@ def _open(path: Path, address: str, port: int, protocol: str) -> bool:
 
 @rule
 def banned(evidence: Evidence) -> Iterator[Finding]:
-    """Where the account's client was last, and where its user's browser is: both may be banned while every vantage is
-    served."""
-    last = client_addresses(evidence)
+    """Where packets of the account's client came from last, and where its user's browser is: both may be banned while
+    every vantage is served."""
+    last = client_addresses(evidence, claimed=False)
     for address in dict.fromkeys([*last, *browser_addresses(evidence)]):
         found = _banned(evidence, [address])
         if found is None or registered_elsewhere(evidence, address) or not _kept_from_sip(evidence, address, found):

@@ -46,9 +46,9 @@ def main() -> None:
         nothing = [*play, str(empty), "-l", "pbx22"]
         diagnosis = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22"]
         both = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22,pbx16"]
-        wrapper = [str(BIN / "reconnect"), "diagnose-server", "pbx22", "--inventory", INVENTORY, "--json"]
         # The first one, which is not counted, begins the process.
-        warm = ["env", "RECONNECT_WARM=1", *wrapper]
+        warm = [str(BIN / "reconnect"), "diagnose-server", "pbx22", "--inventory", INVENTORY, "--json"]
+        wrapper = ["env", "RECONNECT_WARM=0", *warm]
         comparisons = [
             ("a healthy diagnosis", lambda: once(diagnosis), "an empty play", lambda: once(nothing)),
             ("two servers at once", lambda: once(both), "one server", lambda: once(diagnosis)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The mark that says whose turn a test waits for."""
+    # What a test starts by itself, to kill or interrupt it, has all that it starts below it.
+    os.environ.setdefault("RECONNECT_WARM", "0")
     config.addinivalue_line("markers", "hosts(*names): the hosts a test needs for itself, beside its own `server`")
 
 

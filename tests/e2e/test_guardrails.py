@@ -128,7 +128,12 @@ def test_two_runs_at_once_fix_once(lab: Lab, server: str, tmp_path: Path) -> Non
         subprocess.Popen(
             command,
             cwd=ROOT,
-            env={"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": str(tmp_path / name), "HOME": str(tmp_path)},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "RECONNECT_WARM": "0",
+                "XDG_STATE_HOME": str(tmp_path / name),
+                "HOME": str(tmp_path),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

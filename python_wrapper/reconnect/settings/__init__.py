@@ -56,7 +56,7 @@ class Settings(BaseSettings, Trackers):
     policy: Path | None = None
     """What may be fixed by itself, where, when, and how often: a file laid over the policy.yml of this package."""
 
-    warm: bool = False
+    warm: bool = True
     """Whether a process stays for some minutes that has loaded Ansible, so that the next run begins faster."""
     mask_numbers: bool = False
     """Whether telephone numbers are masked in pages and bundles."""

@@ -167,6 +167,8 @@ def workplace(tmp_path: Path) -> Workplace:
         **{key: value for key, value in os.environ.items() if not key.startswith(("RECONNECT_", "ANSIBLE_"))},
         "RECONNECT_PROJECT": str(tmp_path),
         "XDG_STATE_HOME": str(tmp_path / "state"),
+        # Tests of its own start the warm process.
+        "RECONNECT_WARM": "0",
         "NO_COLOR": "1",
         "COLUMNS": "100",
     }

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,7 +164,6 @@ def test_a_black_hole_is_found_and_measured(network: Any, address: str) -> None:
         "local_mtu": 1500,
         "reported_mtu": None,
     }
-    assert answer["seconds"] < 3
 
 
 @pytest.mark.parametrize("address", SERVERS)
@@ -205,6 +206,15 @@ PRINTED = """PING 192.0.2.1 (192.0.2.1) 56(84) bytes of data.
 --- 192.0.2.1 ping statistics ---
 5 packets transmitted, {received} received, 20% packet loss, time 803ms
 """
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may always send echo requests")
+def test_a_reply_that_came_in_time_counts_however_late_it_is_read() -> None:
+    with icmp._Pinger("127.0.0.1") as pinger:
+        pinger.send(0, 64)
+        assert select.select([pinger._sock], [], [], 60)[0]
+        pinger.listen(time.monotonic() - 1, enough=lambda: bool(pinger.replies))
+        assert list(pinger.replies) == [0]
 
 
 def test_the_output_of_the_ping_command() -> None:

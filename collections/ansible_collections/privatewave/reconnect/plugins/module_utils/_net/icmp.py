@@ -246,12 +246,12 @@ class _Pinger:
                 self.listen(next_at, enough=lambda: False)
 
     def listen(self, until: float, enough: Callable[[], bool]) -> None:
-        """Collect replies and errors until a time, or until ``enough()``."""
+        """Collect replies and errors until a time, or until ``enough()``.
+
+        What has arrived by then is read: on a busy machine this process may come late to it.
+        """
         while not enough():
-            remaining = until - time.monotonic()
-            if remaining <= 0:
-                return
-            self._sock.settimeout(remaining)
+            self._sock.settimeout(max(0.001, until - time.monotonic()))
             try:
                 self._take(self._sock.recv(LARGEST + 100))
             except socket.timeout:

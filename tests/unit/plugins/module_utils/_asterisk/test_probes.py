@@ -298,7 +298,7 @@ def test_ami_lists_without_sending_the_secret() -> None:
     answers = {"PJSIPShowContacts": LIST, "PJSIPShowEndpoints": none}
     with (
         served(socket.AF_INET, ("127.0.0.1", 0), manager(answers)) as address,
-        ami.Ami(access(address), 2) as session,
+        ami.Ami(access(address), 60) as session,
     ):
         contacts = session.listed("PJSIPShowContacts")
         assert session.listed("PJSIPShowEndpoints") == []
@@ -308,9 +308,9 @@ def test_ami_lists_without_sending_the_secret() -> None:
 def test_ami_refuses_and_is_silent() -> None:
     with served(socket.AF_INET, ("127.0.0.1", 0), manager({})) as address:
         with pytest.raises(ProbeError) as caught:
-            ami.Ami(access(address, "wrong"), 2)
+            ami.Ami(access(address, "wrong"), 60)
         assert caught.value.error == "denied"
-        with ami.Ami(access(address), 2) as session, pytest.raises(ProbeError) as caught:
+        with ami.Ami(access(address), 60) as session, pytest.raises(ProbeError) as caught:
             session.listed("PJSIPShowEndpoint", Endpoint="1\r\nAction: Originate")
         assert caught.value.error == "invalid"
     with served(socket.AF_INET, ("127.0.0.1", 0), silent) as address, pytest.raises(ProbeError) as caught:

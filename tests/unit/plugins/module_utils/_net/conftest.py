@@ -12,13 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.privatewave.reconnect.plugins.module_utils._net import sip
+from ansible_collections.privatewave.reconnect.plugins.module_utils._net import dns, path, register, sip
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is late because this machine is busy; a test about a limit sets its own."""
+    monkeypatch.setattr(dns.lookup, "__defaults__", (60.0,))
+    for name in ("CONNECT_SECONDS", "ANSWER_SECONDS"):
+        monkeypatch.setattr(register, name, 60.0)
+    for name in ("STEP_SECONDS", "FLOW_SECONDS", "DNS_SECONDS"):
+        monkeypatch.setattr(path, name, 60.0)
 
 
 class Authority:

@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -185,7 +186,9 @@ def captured(
         talk()
 
     patch.setattr(capture, "_drain", begin)
-    found = capture.capture(ports, 1.5, limit)
+    # It ends when nothing more comes.
+    patch.setattr(capture, "time", SimpleNamespace(monotonic=lambda: 0.0, time=time.time))
+    found = capture.capture(ports, 0.3, limit)
     return base64.b64decode(found["pcap"]), found
 
 

@@ -5,7 +5,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socketserver
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,3 +112,33 @@ def test_nothing_depends_on_it(told: list[dict[str, Any]], tmp_path: Path, fails
     (tmp_path / "seen").touch()
     registration_watch.writer(str(tmp_path / "seen"))(attempt("registered"))
     assert (tmp_path / "seen").read_bytes() == b""
+
+
+CANCELLED = """
+import sys, time
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.privatewave.reconnect.plugins.module_utils._account import watch
+from ansible_collections.privatewave.reconnect.plugins.modules import registration_watch
+
+def watching(*_arguments):
+    print("watching", flush=True)
+    time.sleep(60)
+
+watch.watch = watching
+with patch_module_args({"account": "1001", "seen": sys.argv[1]}):
+    registration_watch.main()
+"""
+
+
+def test_a_watch_that_is_cancelled_leaves_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "ansible-tmp-1"
+    folder.mkdir()
+    words = [sys.executable, "-c", CANCELLED, str(folder / "seen")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as module:
+        assert module.stdout is not None
+        assert module.stdout.readline() == "watching\n"
+        assert (folder / "seen").exists()
+        module.terminate()
+        assert module.wait(timeout=30) == -signal.SIGTERM
+    assert not folder.exists()

@@ -48,3 +48,10 @@ def test_a_host_key_that_nobody_has_seen_is_told_from_one_that_changed(said: str
     error = senders._connection_error(f"Failed to connect to the host via ssh: {said}")
     assert error.error == "denied"
     assert advice in str(error)
+
+
+@pytest.mark.parametrize("said", ["mkdir: …: No space left on device", "Failed to create temporary directory. In …"])
+def test_a_folder_that_cannot_be_made_is_no_server_that_cannot_be_reached(said: str) -> None:
+    error = senders._connection_error(said)
+    assert error.error == "failed"
+    assert "home folder" in str(error)

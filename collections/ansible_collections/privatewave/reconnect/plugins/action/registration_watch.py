@@ -7,11 +7,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import command, live
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import answer_of
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import Endpoint
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import Endpoint, making_folders, no_folder
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import settings
 
 REGISTRATION_WATCH = "privatewave.reconnect.registration_watch"
@@ -35,13 +35,22 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail(f"{variables['inventory_hostname']}: {error}") from None
         job = bool(self._task.async_val)
         told = contextlib.nullcontext() if job or command.address() is None else self._told(arguments, variables)
-        with told:
+        with told, making_folders():
             answer = self._execute_module(
                 module_name=REGISTRATION_WATCH, module_args=arguments, task_vars=variables, wrap_async=job
             )
         return {**result, **answer_of(REGISTRATION_WATCH, answer, job=job)}
 
     def _told(self, arguments: dict[str, Any], variables: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
-        """Has the command that started the playbook told of each attempt meanwhile. Ansible removes the folder."""
-        arguments["seen"] = self._connection._shell.join_path(self._make_tmp_path(), "seen")
-        return live.followed(Endpoint.of(self, variables), str(variables["inventory_hostname"]), arguments["seen"])
+        """Has the command that started the playbook told of each attempt meanwhile. Ansible removes the folder; where
+        the run is cancelled, the module does."""
+        server = str(variables["inventory_hostname"])
+        try:
+            folder = self._make_tmp_path()
+        except AnsibleConnectionFailure as error:
+            if not (why := no_folder(error)):
+                raise
+            self._display.warning(f"{server}: the attempts are told only when the watch has ended. {why}")
+            return contextlib.nullcontext()
+        arguments["seen"] = self._connection._shell.join_path(folder, "seen")
+        return live.followed(Endpoint.of(self, variables), server, arguments["seen"])

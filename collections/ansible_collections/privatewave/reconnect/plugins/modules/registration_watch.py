@@ -134,6 +134,7 @@ begun:
 import contextlib
 import json
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -171,6 +172,20 @@ def writer(path: str) -> Callable[[Any], None]:
     return add
 
 
+def remove_when_cancelled(path: str) -> None:
+    """Whoever made the file's folder removes both when the watch has ended. Where the run is cancelled, nobody is left
+    to do so."""
+
+    def end(number: int, _frame: Any) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            os.rmdir(os.path.dirname(path))
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -191,6 +206,8 @@ def main() -> None:
     if strange:
         module.fail_json(msg="addresses holds {0!r}, it must hold IP addresses".format(strange[0]))
     settings = filled(asked["settings"] or {})
+    if asked["seen"]:
+        remove_when_cancelled(asked["seen"])
 
     def begin() -> Any:
         return reconnect.reconnect(settings, asked["account"], not module.check_mode)

@@ -9,6 +9,7 @@ task. ``tests/unit/plugins/plugin_utils/test_senders.py`` holds every road to it
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import json
 import os
@@ -16,13 +17,13 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ansible import constants as C
-from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
@@ -52,8 +53,36 @@ HOST_KEY_UNKNOWN = (
     "and accept it"
 )
 
+#: Why Ansible cannot make its temporary folder, by what it says of that.
+NO_FOLDER = {
+    r"mkdir: .*No space left on device": "The disk of the user's home folder on the server is full. Free space there.",
+    r"Failed to create temporary directory": (
+        "Cannot make a temporary folder in the user's home folder on the server: its disk may be full. Free space "
+        "there, or correct who may write there."
+    ),
+}
+
 #: Until when the question of this context may start anything, on the clock of `time.monotonic`.
 _deadline: contextvars.ContextVar[float] = contextvars.ContextVar("_deadline", default=float("inf"))
+
+
+def no_folder(error: object) -> str:
+    """Why Ansible could not make its temporary folder on a host, as sentences; "" where the connection failed.
+
+    Ansible takes both for a connection that failed, and the host for one that cannot be reached.
+    """
+    return next((why for said, why in NO_FOLDER.items() if re.search(said, str(error))), "")
+
+
+@contextlib.contextmanager
+def making_folders() -> Iterator[None]:
+    """Raises `AnsibleActionFail` where Ansible cannot make its temporary folder meanwhile."""
+    try:
+        yield
+    except AnsibleConnectionFailure as error:
+        if why := no_folder(error):
+            raise AnsibleActionFail(why) from None
+        raise
 
 
 @dataclass(frozen=True)
@@ -250,6 +279,8 @@ def _connection_error(error: Any) -> ProbeError:
     """Why a connection failed, from the words of OpenSSH."""
     message = re.sub(r"^.*can be reached over ssh: ", "", " ".join(str(error).split()), flags=re.IGNORECASE)
     lower = message.lower()
+    if why := no_folder(message):
+        return ProbeError("failed", why)
     if "identification has changed" in lower:
         return ProbeError("denied", "ssh does not trust the server: its host key is not the one that is known")
     if "host key verification failed" in lower:

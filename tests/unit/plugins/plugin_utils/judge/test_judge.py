@@ -246,6 +246,17 @@ def test_a_server_that_cannot_be_entered_is_never_called_healthy_and_gets_no_inn
     assert all(one["summary"] for one in result["findings"] if one["status"] == "unknown")
 
 
+@pytest.mark.parametrize(("error", "how"), [("unreachable", "log in to"), ("denied", "log in to"), ("failed", "ask")])
+def test_only_a_server_that_cannot_be_entered_is_called_so(healthy: dict[str, Any], error: str, how: str) -> None:
+    healthy["server"] = no(error, "The disk is full.")
+    for subset in ("host", "asterisk", "database"):
+        healthy[subset] = {}
+    result = judged(healthy)
+    said = f"Cannot {how} the server, so nothing on it was checked"
+    assert result["verdict"]["next_step"].startswith(said)
+    assert [one["summary"].startswith(said) for one in result["findings"] if one["code"] == "host.ssh"] == [True]
+
+
 def test_a_server_that_is_silent_everywhere_is_to_be_entered_first(healthy: dict[str, Any]) -> None:
     healthy["server"] = no("unreachable", "ssh gave no answer")
     for subset in ("host", "asterisk", "database"):

@@ -37,6 +37,12 @@ LOG_LINES, LOG_CHARACTERS = 20_000, 1024 * 1024
 RESERVED, REGISTRATION = "registration.reserved", "registration.account"
 
 
+def nothing_checked(evidence: Evidence) -> str:
+    """What a server that gave no evidence means, as the beginning of a sentence: many that can be reached give none."""
+    how = "ask" if evidence.server.error in ("failed", "invalid") else "log in to"
+    return f"Cannot {how} the server, so nothing on it was checked"
+
+
 def registered_from(evidence: Evidence, vantage: str) -> bool:
     """Whether an account was registered from a vantage."""
     tests = [by_vantage[vantage] for by_vantage in evidence.registrations().values() if vantage in by_vantage]

@@ -25,7 +25,7 @@ from .documents import (
 )
 from .ending import end, message
 from .evidence import Evidence
-from .facts import REGISTRATION, RESERVED, stopped_on_purpose
+from .facts import REGISTRATION, RESERVED, nothing_checked, stopped_on_purpose
 from .finding import RULES, STEPS, Finding, are, counted, place
 from .outcomes import Outcome
 from .remedies import Remedy, remedies
@@ -463,7 +463,7 @@ def _decide(verdict: Verdict, evidence: Evidence, findings: Sequence[Finding], b
     known = [causes[one["cause"]] for one in roots if one["cause"] in causes]
     unseen = [one.summary for one in findings if one.status == "unknown" and one.code in ESSENTIAL]
     if not evidence.server.ok and not known:
-        next_step = f"Cannot log in to the server, so nothing on it was checked: find out why ({evidence.server.why})."
+        next_step = f"{nothing_checked(evidence)}: find out why ({evidence.server.why})."
         end(verdict, "escalate_third_level", next_step)
     elif not roots and unseen:
         next_step = f"No fault found, but these essential checks could not run: {' '.join(unseen[:3])}"

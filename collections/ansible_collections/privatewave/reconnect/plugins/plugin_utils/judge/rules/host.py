@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..evidence import Evidence
-from ..facts import answered, log_lines, registers
+from ..facts import answered, log_lines, nothing_checked, registers
 from ..finding import Finding, Say, rule
 
 #: Share of a disk or of its inodes in use.
@@ -36,7 +36,7 @@ def entered(evidence: Evidence) -> Iterator[Finding]:
     if evidence.server.ok:
         yield say.passes("The server could be entered over SSH.")
     else:
-        yield say.unknown(f"Cannot log in to the server, so nothing on it was checked ({evidence.server.why}).")
+        yield say.unknown(f"{nothing_checked(evidence)} ({evidence.server.why}).")
 
 
 @rule

@@ -24,7 +24,7 @@ from reconnect.ansible.playbook import KILL_SECONDS, Ended, Play, PlayEnd, PlayR
 from reconnect.ansible.processes import RunProcesses
 from reconnect.ansible.project import Project
 from reconnect.ansible.warm.starting import Warm
-from reconnect.engine import locks, policy, traces, undoing
+from reconnect.engine import locks, policy, shared, traces, undoing
 from reconnect.engine.progress import Progress
 from reconnect.errors import ReconnectError
 from reconnect.exit_codes import ExitCode
@@ -112,6 +112,9 @@ class Performer:
                 if self._resumes and delivery.is_reported(run, self._settings):
                     # It was told from memory. What it changed may have been changed by a person since.
                     return self._finish(run, lost(run), [])
+                if (known := shared.results(run, self._settings)) is not None:
+                    log.about(run, _LOG, logging.INFO, "the run takes the verdict of the one before it")
+                    return self._finish(run, known, [])
                 run.record.begun += 1
                 run.save()
                 return self._perform(run)

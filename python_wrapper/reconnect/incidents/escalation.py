@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from reconnect import texts
 from reconnect.errors import StoreError
 from reconnect.names import Incident
-from reconnect.result import UNKNOWN_CAUSE, Result, ending
+from reconnect.result import UNKNOWN_CAUSE, Result, RootCause, ending
 from reconnect.runs.guards import Guards
 from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
@@ -55,6 +55,11 @@ def joined(run: Run, settings: Settings) -> Joined | None:
     return Joined(first.record.request.incident, here, there)
 
 
+def is_of_server(root: RootCause) -> bool:
+    """Whether a cause is known, and the server's own."""
+    return root.subject in _OF_SERVER and root.cause != UNKNOWN_CAUSE
+
+
 def _causes(results: Sequence[Result], settings: Settings) -> list[tuple[str, str]]:
     """The causes that are escalated, with their servers; none where something else is escalated, too."""
     found = []
@@ -62,9 +67,7 @@ def _causes(results: Sequence[Result], settings: Settings) -> list[tuple[str, st
         if settings.answers[ending(result)].do != "move":
             continue
         roots = result.verdict.root_causes if result.verdict else []
-        if not roots or any(
-            one.policy != "human" or one.subject not in _OF_SERVER or one.cause == UNKNOWN_CAUSE for one in roots
-        ):
+        if not roots or any(one.policy != "human" or not is_of_server(one) for one in roots):
             return []
         found += [(result.server, one.cause) for one in roots]
     return list(dict.fromkeys(found))

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from reconnect.ansible.playbook import StepEnd
 from reconnect.ansible.project import Project
 from reconnect.engine.perform import Performer
 from reconnect.engine.progress import Progress
@@ -78,7 +79,14 @@ def performed(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Callable
 class Quiet(Progress):
     """Says nothing."""
 
-    def note(self, sentence: str) -> None: ...
+    def step(self, end: StepEnd) -> None:
+        return None
+
+    def note(self, sentence: str) -> None:
+        return None
+
+    def output(self, line: str) -> None:
+        return None
 
 
 def asked(workplace: Workplace, minutes_ago: float = 0, trigger: str = "hook", **request: Any) -> Run:

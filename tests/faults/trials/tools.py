@@ -130,7 +130,7 @@ def asked(words: Sequence[str], json_output: bool = True) -> list[str]:
 
 
 def surroundings(state: Path) -> dict[str, str]:
-    """What the command needs in its environment; the warm process is one for all, unless who asks has one of its own."""
+    """What the command needs in its environment; one warm process serves all who have none of their own."""
     needed = {"XDG_STATE_HOME": str(state), "NO_COLOR": "1"}
     if os.environ.get("RECONNECT_WARM") != "1":
         needed |= {"RECONNECT_WARM": "1", "XDG_RUNTIME_DIR": str(ROOT / ".cache" / "run")}

@@ -58,7 +58,7 @@ def alone(tmp_path: Path) -> Alone:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         documents = {file.name: json.loads(file.read_text()) for file in results.glob("*.json")}
         return ended.stdout + ended.stderr, documents

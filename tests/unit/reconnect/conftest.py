@@ -133,7 +133,7 @@ class Workplace:
     def reconnect(self, *arguments: str) -> Ended:
         process = self.start(*arguments)
         try:
-            stdout, stderr = process.communicate(timeout=90)
+            stdout, stderr = process.communicate(timeout=300)
         finally:
             process.kill()
         return Ended(there(process.returncode), stdout, stderr)
@@ -199,7 +199,7 @@ def _command(process: psutil.Process) -> Sequence[str]:
         return []
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "the condition did not come true"

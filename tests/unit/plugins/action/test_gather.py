@@ -117,7 +117,7 @@ def run(tmp_path: Path, silent_port: int) -> Callable[..., dict[str, Any]]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=60,
+            timeout=300,
             text=True,
             check=False,
         )
@@ -142,7 +142,7 @@ def ssh_processes(port: int) -> list[list[bytes]]:
 def test_servers_that_do_not_answer_are_evidence_and_no_error(
     run: Callable[..., dict[str, Any]],
 ) -> None:
-    results = run(15)
+    results = run(60)
     evidence = {name: result["evidence"] for name, result in results.items()}
     assert evidence["silent"]["server"]["error"] == "timed_out"
     assert evidence["closed"]["server"]["error"] == "unreachable"
@@ -180,15 +180,15 @@ def test_the_evidence_goes_to_a_file_and_the_findings_are_one_text(
 
 @pytest.mark.attack("templates and Ansible's own keys in a client report", harm="execution")
 def test_a_client_report_is_plain_data(run: Callable[..., dict[str, Any]]) -> None:
-    results = run(15, "--check")
+    results = run(60, "--check")
     for result in results.values():
         assert result["evidence"]["client_report"] == REPORT
 
 
 def test_the_deadline_holds_and_leaves_no_ssh_behind(run: Callable[..., dict[str, Any]], silent_port: int) -> None:
-    results = run(1, patience=30)
+    results = run(1, patience=300)
     assert results["silent"]["evidence"]["server"]["error"] == "timed_out"
-    assert results["silent"]["evidence"]["seconds"] < 15  # ssh gives up after 30 s.
+    assert results["silent"]["evidence"]["seconds"] < 200  # ssh gives up after 300 s.
     assert ssh_processes(silent_port) == []
 
 

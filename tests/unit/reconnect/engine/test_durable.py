@@ -66,7 +66,7 @@ def test_a_run_that_was_killed_is_restarted_and_reported_once(
     incident = tmp_path / "incident.md"
     asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
     process = workplace.start(*asked)
-    wait(lambda: (tmp_path / "begun").exists(), 60)
+    wait(lambda: (tmp_path / "begun").exists())
     process.kill()
     process.communicate()
     assert "interrupted" in workplace.reconnect("outbox").stdout
@@ -117,9 +117,9 @@ def test_the_same_incident_asked_at_once_is_one_run(
     incident = tmp_path / "incident.md"
     asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
     processes = [workplace.start(*asked, "--json") for _ in range(5)]
-    wait(lambda: (tmp_path / "begun").exists(), 90)
+    wait(lambda: (tmp_path / "begun").exists())
     (tmp_path / "go").touch()
-    answers = [process.communicate(timeout=120) for process in processes]
+    answers = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0] * 5, answers
     assert len({json.loads(stdout)["run_id"] for stdout, _ in answers}) == 1
     assert len(workplace.runs) == 1

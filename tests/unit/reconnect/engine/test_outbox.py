@@ -140,7 +140,7 @@ def test_a_later_command_goes_on_with_what_is_due(workplace: Workplace, desk: De
     workplace.environment["RECONNECT_REPORT_SECONDS"] = "0"
     assert workplace.diagnose("alpha", "--incident", "rt:7").code == 14
     desk.instead = None
-    wait(lambda: workplace.diagnose("beta").code == 0 and desk.told, 60)
+    wait(lambda: workplace.diagnose("beta").code == 0 and desk.told)
     once(desk)
 
 

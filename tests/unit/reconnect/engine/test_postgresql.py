@@ -65,7 +65,7 @@ def server() -> Iterator[str]:
         )
         address = f"postgresql://reconnect:{PASSWORD}@127.0.0.1:{port}"
         try:
-            wait_for(lambda: answers(address), 60)
+            wait_for(lambda: answers(address))
             yield address
         finally:
             process.terminate()
@@ -94,7 +94,7 @@ def test_a_run_that_was_killed_is_carried_to_its_end(
     incident = tmp_path / "incident.md"
     asked = ["diagnose-server", "alpha", "--inventory", str(workplace.inventory), "--incident", f"file:{incident}"]
     process = workplace.start(*asked)
-    wait(lambda: (tmp_path / "begun").exists(), 60)
+    wait(lambda: (tmp_path / "begun").exists())
     process.kill()
     process.communicate()
     (tmp_path / "go").touch()
@@ -129,7 +129,7 @@ def test_two_machines_see_each_other_s_runs(
     (tmp_path / "go").unlink()
     (tmp_path / "begun").unlink()
     process = here.start("diagnose-server", "alpha", "--inventory", str(here.inventory))
-    wait(lambda: (tmp_path / "begun").exists(), 60)
+    wait(lambda: (tmp_path / "begun").exists())
     process.kill()
     process.communicate()
     assert (there.reconnect("resume").code, there.reconnect("outbox").stdout) == (0, "")
@@ -146,9 +146,9 @@ def test_an_incident_that_two_machines_are_asked_for_is_one_run(
     incident = tmp_path / "incident.md"
     asked = ["diagnose-server", "alpha", "--inventory", str(machines[0].inventory), "--incident", f"file:{incident}"]
     processes = [machine.start(*asked, "--json") for machine in machines for _ in range(2)]
-    wait(lambda: (tmp_path / "begun").exists(), 90)
+    wait(lambda: (tmp_path / "begun").exists())
     (tmp_path / "go").touch()
-    answers = [process.communicate(timeout=120) for process in processes]
+    answers = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, answers
     assert len({json.loads(stdout)["run_id"] for stdout, _ in answers}) == 1
     assert (tmp_path / "begun").read_text().split() == ["begun"]
@@ -161,7 +161,7 @@ def test_two_machines_never_work_on_one_server_at_once(machines: list[Workplace]
         machine.start("diagnose-server", *servers, "--inventory", str(machine.inventory), "--apply", "--json")
         for machine, servers in zip(machines, (("alpha", "beta"), ("beta",)), strict=True)
     ]
-    answers = [process.communicate(timeout=120) for process in crowd]
+    answers = [process.communicate(timeout=300) for process in crowd]
     assert [process.returncode for process in crowd] == [0, 0], answers
 
 

@@ -48,7 +48,7 @@ def reports(incident: Path) -> int:
 def in_mid_run(workplace: Workplace, wait: Callable[..., object], incident: Path) -> Process:
     workplace.playbook(SLOW)
     process = workplace.start(*asked(workplace, incident))
-    wait(lambda: (workplace.folder / "begun").exists(), 90)
+    wait(lambda: (workplace.folder / "begun").exists())
     return process
 
 
@@ -60,7 +60,7 @@ def test_full_in_mid_run_the_incident_is_told_once(
     process = in_mid_run(workplace, wait, incident)
     with full(small):
         (tmp_path / "go").touch()
-        stdout, stderr = process.communicate(timeout=90)
+        stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 1, stdout + stderr
     assert "full" in stdout + stderr
     assert "Traceback" not in stderr
@@ -83,7 +83,7 @@ def test_full_in_mid_run_sigterm_ends_it(
     process = in_mid_run(workplace, wait, incident)
     with full(small):
         process.send_signal(signal.SIGTERM)
-        stdout, stderr = process.communicate(timeout=90)
+        stdout, stderr = process.communicate(timeout=300)
     assert process.returncode in {1, 13}, stdout + stderr
     assert reports(incident) == 1
 

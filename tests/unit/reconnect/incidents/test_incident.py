@@ -88,7 +88,7 @@ def test_what_is_missing_is_asked_once(workplace: Workplace, tmp_path: Path) -> 
     incident.write_text("Server: servers\nInternet connection: perhaps\n\nHello\n")
     asked = ["fix-account-config", "--incident", f"file:{incident}", "--inventory", str(workplace.inventory)]
     together = [workplace.start(*asked) for _ in range(3)]
-    said = [process.communicate(timeout=90)[1] for process in together]
+    said = [process.communicate(timeout=300)[1] for process in together]
     assert [process.returncode for process in together] == [2, 2, 2]
     for words in said:
         [line] = words.splitlines()

@@ -40,7 +40,7 @@ def served(workplace: Workplace, wait: Callable[..., Any], tmp_path: Path, port:
         )
         address = f"http://127.0.0.1:{port}"
         try:
-            wait(lambda: answers(f"{address}/readyz"), 60)
+            wait(lambda: answers(f"{address}/readyz"))
             yield address
         finally:
             process.send_signal(signal.SIGTERM)

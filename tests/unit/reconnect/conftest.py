@@ -106,7 +106,9 @@ class Workplace:
         """The settings of its command."""
         database = self.environment.get("RECONNECT_DATABASE")
         return Settings(
-            state_dir=self.folder / "state" / "reconnect", database=SecretStr(database) if database else None
+            warm=False,
+            state_dir=self.folder / "state" / "reconnect",
+            database=SecretStr(database) if database else None,
         )
 
     @property

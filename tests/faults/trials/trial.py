@@ -145,7 +145,8 @@ def examine(case: Case, workspace: Path, outcome: Outcome, record: bool) -> None
                 approved = diagnose(case, workspace / "approved", "--approve", case.expects["remedy"])
             outcome.fixed = fixed(approved) and done(approved.result) == [case.expects["remedy"]]
             if not outcome.fixed:
-                outcome.misses.append(f"{case.expects['remedy']} was approved and did not fix it")
+                outcome.misses.append(f"{case.expects['remedy']} was approved and did not fix it: {ending(approved)}")
+                result = approved.result
         if case.expects.get("undone") and not outcome.misses:
             with timed(outcome, "undo"):
                 outcome.misses += undoing_misses(case, workspace if case.must_fix else workspace / "approved")
@@ -184,7 +185,7 @@ def fixing_misses(case: Case, ended: Ended, outcome: Outcome) -> list[str]:
     """Whether it was fixed as it must be, or left alone as it must be."""
     if case.must_fix:
         outcome.fixed = fixed(ended)
-        return [] if outcome.fixed else [f"not fixed: {ended.result['verdict']['outcome']}, exit code {ended.code}"]
+        return [] if outcome.fixed else [f"not fixed: {ending(ended)}"]
     missed = []
     # An approval that is missing is a guardrail's refusal; what is left to people is a fault that was found.
     code = case.expects.get("exit_code", 11 if case.expects["remedy"] else 10)
@@ -207,6 +208,12 @@ def undoing_misses(case: Case, workspace: Path) -> list[str]:
 def fixed(ended: Ended) -> bool:
     """Whether the command says that it fixed the fault."""
     return ended.code == 0 and ended.result["verdict"]["outcome"].startswith("fixed")
+
+
+def ending(ended: Ended) -> str:
+    """How the command ended, and what became of each remedy."""
+    remedies = [f"{one['remedy']} {one['state']}: {one['reason']}" for one in ended.result["remedies"]]
+    return "; ".join([f"{ended.result['verdict']['outcome']}, exit code {ended.code}", *remedies])
 
 
 def done(result: dict[str, Any]) -> list[str]:

@@ -55,13 +55,10 @@ pool_is_dead() {
 
 # reconnect_pool: connect Asterisk to its database again unless it is connected
 reconnect_pool() {
-    asterisk_cli 'odbc show all' | grep -q 'active connections: [1-9]' || prepare_again
-}
-
-# prepare_again: connect Asterisk to its database again: what it prepared does not fit a table that was changed since
-prepare_again() {
-    asterisk_cli 'module reload res_odbc.so'
-    lookup >/dev/null
+    if ! asterisk_cli 'odbc show all' | grep -q 'active connections: [1-9]'; then
+        asterisk_cli 'module reload res_odbc.so'
+        lookup >/dev/null
+    fi
 }
 
 # database STATEMENTS: what the database's administrator has to say; the rows of the answers alone

@@ -9,8 +9,11 @@ COLLECTION := collections/ansible_collections/privatewave/reconnect
 # The oldest supported pair of Python and ansible-core has constraints of its own; every other Python takes the newest.
 CONSTRAINTS = $(or $(wildcard constraints/python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt),constraints/newest.txt)
 
+# Each of the tests' many processes would compile the product again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test packages lint types unit sanity newest checks lab molecule e2e third hosts faults mutations injected month attack bench docs site changelog constraints sbom deb installed clean \
+.PHONY: help setup demo test packages lint types unit sanity newest checks lab molecule e2e once third hosts faults mutations injected month attack bench docs site changelog constraints sbom deb installed clean \
     lint-ruff lint-server-python lint-ansible lint-shell lint-changelog lint-docs lint-rules lint-duplicates
 
 help: ## show this list
@@ -25,7 +28,7 @@ demo: packages $(READY) ## build a lab, stop its database, then find, fix and ve
 # time go what waits for the network (the environments, the lab's images), and beside molecule what has no time limits.
 test: packages ## run everything that CI checks
 	+@$(MAKE) --jobs=3 --output-sync=recurse $(READY) $(NEWEST) lab
-	+@tests/setup/test lint,types,site,sanity+molecule unit newest e2e third
+	+@tests/setup/test lint,types,site,sanity+molecule unit newest once third
 
 checks: lint types site unit sanity newest ## run everything that needs no lab
 
@@ -96,7 +99,10 @@ molecule: $(READY) lab ## test the roles on the lab's hosts
 e2e: $(READY) lab ## run the end-to-end tests on the lab: make e2e ONLY=EXPRESSION PROCESSES=4
 	@tests/setup/packages tests/e2e/packages.txt
 	@tests/setup/axe
-	$(BIN)/pytest --numprocesses=$(or $(PROCESSES),4) tests/e2e $(if $(ONLY),-k '$(ONLY)')
+	$(BIN)/pytest --numprocesses=$(or $(PROCESSES),4) tests/e2e $(ONCE) $(if $(ONLY),-k '$(ONLY)')
+
+once: ONCE := --once
+once: e2e ## run each end-to-end test on one of its servers, as CI does
 
 third: $(READY) lab ## run the fixed third of the faults, as CI does
 	$(BIN)/python tests/faults/run.py --third

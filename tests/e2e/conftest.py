@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,8 +17,10 @@ from trials.tools import LOCK_ORDER, Ended, Lab, locked
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--record`` keeps the evidence of the healthy servers under tests/evidence, ``--moments`` kills more often."""
+    """``--record`` keeps the evidence of the healthy servers under tests/evidence, ``--moments`` kills more often,
+    ``--once`` takes each test on one of its servers."""
     parser.addoption("--record", action="store_true", help="keep the evidence of healthy servers under tests/evidence")
+    parser.addoption("--once", action="store_true", help="run each test on one of its servers, as CI does")
     parser.addoption("--moments", type=int, default=2, help="kill the command at so many random moments of a fix")
 
 
@@ -42,8 +45,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("moment", "server"), moments)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """At the end come the tests for which several servers have to wait."""
+    if config.option.once:
+        chosen = on_one_server(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
     items.sort(key=lambda item: len(hosts(item).intersection(SERVERS)) > 1)
 
 
@@ -57,6 +64,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return next((scope for scope in (*SERVERS[:2], "test_page.py") if scope in nodeid), "others")
 
     return ByServer(config, log)
+
+
+def on_one_server(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Of each test, and of each of its other parameters, the one on one server; which one, its name alone decides."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        server = item.callspec.params.get("server") if hasattr(item, "callspec") else None
+        groups.setdefault(item.nodeid.replace(server, "") if server else item.nodeid, []).append(item)
+    return [group[zlib.crc32(name.encode()) % len(group)] for name, group in groups.items()]
 
 
 def hosts(item: pytest.Item) -> frozenset[str]:

@@ -252,10 +252,9 @@ def outcomes(road: Road) -> dict[str, Any]:
     }
 
 
-def stable_interfaces(road: Road) -> list[dict[str, Any]]:
-    """The interfaces of this machine but for those of containers, which come and go."""
-    interfaces = road["server"]["data"]["host"]["interfaces"]["data"]
-    return [one for one in interfaces if not one["name"].startswith("veth")]
+def stable(road: Road, name: str, key: str) -> list[dict[str, Any]]:
+    """The interfaces or routes of this machine but for those of containers, which come and go."""
+    return [one for one in road["server"]["data"]["host"][name]["data"] if not str(one[key]).startswith("veth")]
 
 
 @pytest.mark.parametrize("other", ROADS[1:])
@@ -263,10 +262,11 @@ def test_every_road_brings_the_same_evidence_with_an_account_named(roads: dict[s
     one, second = roads[ROADS[0]], roads[other]
     assert outcomes(one) == outcomes(second)
     assert {"account.registry", "account.documents", "host.interfaces"} <= outcomes(one).keys()
-    assert stable_interfaces(one) == stable_interfaces(second) != []
-    for subset, name in (("host", "routes"), ("account", "documents")):
-        assert one["server"]["data"][subset][name]["data"] == second["server"]["data"][subset][name]["data"]
-    documents = one["server"]["data"]["account"]["documents"]["data"]["documents"]
+    for name, key in (("interfaces", "name"), ("routes", "device")):
+        assert stable(one, name, key) == stable(second, name, key) != []
+    first, again = (road["server"]["data"]["account"]["documents"]["data"] for road in (one, second))
+    assert first == again
+    documents = first["documents"]
     assert documents == [{"name": "privategsm.json", "state": "missing"}]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of the playbook ``diagnose_server`` runs once for all servers, and what for each."""
+"""What of a playbook runs once for all servers, and what for each."""
 
 from __future__ import annotations
 
@@ -11,39 +11,67 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 COLLECTION = Path(__file__).parents[3] / "collections/ansible_collections/privatewave/reconnect"
-MEASURE, GO_ON = "Take the optional measurements", "Go on with what was found"
+GO_ON = "Go on with what was found"
+
+
+def loaded(name: str) -> Any:
+    """What a file of the playbooks says."""
+    return DataLoader().load_from_file(str(COLLECTION / "playbooks" / name), trusted_as_template=True)
 
 
 @pytest.fixture(scope="module")
 def play() -> dict[str, Any]:
     """The play."""
-    [found] = DataLoader().load_from_file(str(COLLECTION / "playbooks/diagnose_server.yml"), trusted_as_template=True)
-    play: dict[str, Any] = found
+    play: dict[str, Any]
+    [play] = loaded("diagnose_server.yml")
     return play
+
+
+@pytest.mark.parametrize(
+    ("given", "second", "first"),
+    [
+        ({}, [], []),
+        ({"reconnect_call_test": False, "reconnect_idle_test": 0, "reconnect_capture": 0}, [], []),
+        ({"reconnect_call_test": "true"}, ["call"], []),
+        ({"reconnect_idle_test": "30"}, ["idle"], ["idle"]),
+        ({"reconnect_capture": 9}, ["capture"], []),
+        (
+            {"reconnect_capture": 9, "reconnect_idle_test": 30, "reconnect_call_test": True},
+            ["call", "idle", "capture"],
+            ["idle"],
+        ),
+    ],
+)
+def test_what_a_run_measures_is_measured_for_each_server_and_nothing_is_skipped_once(
+    given: dict[str, Any], second: list[str], first: list[str]
+) -> None:
+    [task] = loaded("tasks/measure.yml")
+    for playbook, wanted in (("diagnose_server.yml", second), ("fix_account_config.yml", first)):
+        [play] = loaded(playbook)
+        templar = Templar(DataLoader(), {**play["vars"], **task["vars"], "reconnect_alike": True, **given})
+        assert templar.template(task["loop"]) == wanted
+        assert templar.template(task["run_once"]) is (not wanted)
 
 
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        ({}, set()),
-        ({"reconnect_call_test": False, "reconnect_idle_test": 0, "reconnect_capture": 0}, set()),
-        ({"reconnect_call_test": "true"}, {MEASURE}),
-        ({"reconnect_idle_test": "30"}, {MEASURE}),
-        ({"reconnect_capture": 9}, {MEASURE, GO_ON}),
-        ({"reconnect_run": {"mode": "apply"}}, {GO_ON}),
-        ({"reconnect_run": {"mode": "check"}}, set()),
+        ({}, False),
+        ({"reconnect_idle_test": "30"}, False),
+        ({"reconnect_capture": 9}, True),
+        ({"reconnect_run": {"mode": "apply"}}, True),
+        ({"reconnect_run": {"mode": "check"}}, False),
     ],
 )
-def test_what_a_run_wants_runs_for_each_server_and_the_rest_is_skipped_once(
-    play: dict[str, Any], given: dict[str, Any], wanted: set[str]
+def test_a_run_that_goes_on_does_so_for_each_server_and_is_skipped_once(
+    play: dict[str, Any], given: dict[str, Any], wanted: bool
 ) -> None:
     run = {"reconnect_run": {"mode": "diagnose"}, "reconnect_alike": True}
     templar = Templar(DataLoader(), {**play["vars"], **run, **given})
-    optional = {task["name"]: task for task in play["tasks"] if "run_once" in task}
-    assert set(optional) == {MEASURE, GO_ON}
-    for name, task in optional.items():
-        assert templar.evaluate_conditional(task["when"]) is (name in wanted)
-        assert templar.template(task["run_once"]) is (name not in wanted)
+    [task] = [task for task in play["tasks"] if "run_once" in task]
+    assert task["name"] == GO_ON
+    assert templar.evaluate_conditional(task["when"]) is wanted
+    assert templar.template(task["run_once"]) is (not wanted)
 
 
 @pytest.mark.parametrize("given", [{"reconnect_capture": 9}, {"reconnect_run": {"mode": "apply"}}])

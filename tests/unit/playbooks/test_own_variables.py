@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 PLAYBOOKS = ROOT / "collections/ansible_collections/privatewave/reconnect/playbooks"
 MEASURE, GO_ON = "Take the optional measurements", "Go on with what was found"
 SHOWN = (
-    "{{ inventory_hostname }} measured={{ measured | default(false) }} went_on={{ went_on | default(false) }}"
+    "{{ inventory_hostname }} measured={{ measured | default('') }} went_on={{ went_on | default(false) }}"
     " mode={{ reconnect_run.mode }} account={{ reconnect_run.account }} run={{ reconnect_run.run_id }}"
 )
 
@@ -26,12 +28,15 @@ def ran(folder: Path, servers: Mapping[str, Mapping[str, Any]]) -> tuple[list[di
     """What each server was told, and on how many servers a task began: the playbook's own tasks, without the work."""
     [play] = yaml.safe_load((PLAYBOOKS / "diagnose_server.yml").read_text())
     tasks = {task["name"]: task for task in play["tasks"]}
-    for name, mark in ((MEASURE, "measured"), (GO_ON, "went_on")):
-        del tasks[name]["ansible.builtin.include_tasks"]
-        tasks[name]["ansible.builtin.set_fact"] = {mark: True}
+    del tasks[GO_ON]["ansible.builtin.include_tasks"]
+    tasks[GO_ON]["ansible.builtin.set_fact"] = {"went_on": True}
+    shutil.copy(PLAYBOOKS / "tasks/measure.yml", folder)
+    for name in ("call", "idle", "capture"):
+        did = {"measured": f"{{{{ measured | default('') ~ '{name},' }}}}"}
+        (folder / f"{name}.yml").write_text(json.dumps([{"name": name, "ansible.builtin.set_fact": did}]))
     play["tasks"] = [
         {"name": "Begin", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks/begin.yml")},
-        tasks[MEASURE],
+        {"name": "Measure", "ansible.builtin.import_tasks": "measure.yml"},
         tasks[GO_ON],
         {"name": "Publish", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks/publish.yml")},
         {"name": "Show", "ansible.builtin.debug": {"msg": f"SHOWN {SHOWN}"}},
@@ -70,10 +75,16 @@ def test_each_servers_own_variables_decide_for_it(tmp_path: Path, order: tuple[s
     shown, _began = ran(tmp_path, {name: own[name] for name in order})
     assert len({one.pop("run") for one in shown}) == 1
     assert shown == [
-        {"server": "alpha", "measured": "False", "went_on": "False", "mode": "diagnose", "account": ""},
-        {"server": "beta", "measured": "True", "went_on": "True", "mode": "diagnose", "account": "1002"},
-        {"server": "gamma", "measured": "True", "went_on": "True", "mode": "apply", "account": ""},
+        {"server": "alpha", "measured": "", "went_on": "False", "mode": "diagnose", "account": ""},
+        {"server": "beta", "measured": "capture,", "went_on": "True", "mode": "diagnose", "account": "1002"},
+        {"server": "gamma", "measured": "idle,", "went_on": "True", "mode": "apply", "account": ""},
     ]
+
+
+def test_each_server_goes_through_all_that_it_has_measured(tmp_path: Path) -> None:
+    everything = {"reconnect_call_test": True, "reconnect_idle_test": 30, "reconnect_capture": 9}
+    shown, _began = ran(tmp_path, {"alpha": everything, "beta": everything})
+    assert [one["measured"] for one in shown] == ["call,idle,capture,"] * 2
 
 
 def test_a_server_that_has_to_fail_where_a_fault_is_left_fails(tmp_path: Path) -> None:

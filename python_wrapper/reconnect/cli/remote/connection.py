@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from reconnect import tls
 from reconnect.errors import InputError, ReconnectError
 from reconnect.service.contract.documents import RunShown
 from reconnect.settings import Settings
@@ -58,7 +58,7 @@ class Connection:
     def __init__(self, settings: Settings) -> None:
         self.address = _address(settings)
         self._headers = {"Authorization": f"Bearer {_token(settings)}", "Accept-Encoding": "identity"}
-        self._verify = _verify(settings)
+        self._verify = tls.context(settings.ca_file)
 
     def begin(self, path: str, body: dict[str, Any]) -> RunShown:
         """The run that the request begins, once, however often it has to be sent."""
@@ -216,14 +216,6 @@ def _token(settings: Settings) -> str:
     if not words or not words.isascii() or not words.isprintable():
         raise InputError("The service needs a token. Set RECONNECT_TOKEN or RECONNECT_TOKEN_FILE.")
     return words
-
-
-def _verify(settings: Settings) -> ssl.SSLContext:
-    file = settings.ca_file
-    try:
-        return ssl.create_default_context(cafile=str(file.expanduser()) if file else None)
-    except (OSError, ssl.SSLError):
-        raise InputError(f"Cannot read the certificate file {one_line(file)}.") from None
 
 
 def _detail(content: bytes) -> str:

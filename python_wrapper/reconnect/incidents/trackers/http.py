@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
+from reconnect import tls
 from reconnect.errors import InputError, TrackerError
 from reconnect.incidents.trackers.tracker import Attachment
 from reconnect.settings.trackers import Server
@@ -55,7 +56,7 @@ class Http:
     @functools.cached_property
     def _verify(self) -> ssl.SSLContext:
         """Made for the first request: reading the system's certificates takes longer than all else that a hook does."""
-        return _verify(self._ca_file)
+        return tls.context(self._ca_file)
 
     def ask(self, method: str, path: str, expected: Collection[int], **content: Unpack[Content]) -> Any:
         """The parsed answer, None where it has no content. Raises TrackerError for any other status than expected."""
@@ -177,13 +178,6 @@ def retry_after(header: str) -> float | None:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), MAX_RETRY_AFTER)
-
-
-def _verify(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=str(ca_file.expanduser()) if ca_file else None)
-    except (OSError, ssl.SSLError):
-        raise InputError(f"Cannot read the certificate file {one_line(ca_file)}.") from None
 
 
 def _message(content: bytes) -> str:

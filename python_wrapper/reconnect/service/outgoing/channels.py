@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import smtplib
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from reconnect import tls
 from reconnect.errors import InputError, ReconnectError, TrackerError
 from reconnect.incidents.trackers.http import Http
 from reconnect.settings import Settings
@@ -67,7 +67,7 @@ class Mail:
     def __init__(self, own: MailSettings, domain: str) -> None:
         self._own = own
         self._domain = domain
-        self._context = _context(_MAIL, own.ca_file)
+        self._context = tls.context(own.ca_file, f"{_MAIL}.ca_file")
         self._password = ""
         if own.user is not None:
             if own.security == "none":
@@ -128,7 +128,7 @@ class Chat:
             raise InputError(
                 f"The setting {_CHAT}.url is not an address, for example https://chat.example.org/hooks/…."
             )
-        _context(_CHAT, own.ca_file)
+        tls.context(own.ca_file, f"{_CHAT}.ca_file")
         server = Server(url=url, ca_file=own.ca_file, seconds=own.seconds)
         self._http = Http("The chat", "the webhook", server, {})
 
@@ -154,10 +154,3 @@ def _secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
     if not (words := words.strip()) or not words.isprintable():
         raise InputError(f"The setting {setting} is missing: set it, or {setting}_file.")
     return words
-
-
-def _context(setting: str, ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=str(ca_file.expanduser()) if ca_file else None)
-    except (OSError, ssl.SSLError):
-        raise InputError(f"Cannot read the certificates of the setting {setting}.ca_file.") from None

@@ -225,6 +225,12 @@ class Result(Document):
     model_config = ConfigDict(populate_by_name=True)
 
 
+def steps(results: Iterable[Result], decision: Decision | None = None) -> list[tuple[str, PlannedRemedy]]:
+    """The steps of their plans, each with its server: all, or those with this `decision`."""
+    plans = [(result.server, result.verdict.plan) for result in results if result.verdict]
+    return [(server, step) for server, plan in plans for step in plan if decision in {None, step.decision}]
+
+
 def ending(result: Result) -> str:
     """The outcome where the run succeeded, else the state it ended in; without a verdict no run succeeded."""
     if result.state != "succeeded":

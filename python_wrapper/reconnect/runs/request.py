@@ -7,7 +7,7 @@ playbook or its value in the code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from reconnect.errors import InputError
 from reconnect.names import IncidentName
-from reconnect.result import Mode
+from reconnect.result import Mode, PlannedRemedy
 from reconnect.settings import trackers
 from reconnect.text import one_line
 from reconnect.texts import Language
@@ -346,6 +346,11 @@ class Step(BaseModel):
     server: str
     remedy: str
     cause: str
+
+    @classmethod
+    def confirmed(cls, steps: Iterable[tuple[str, PlannedRemedy]]) -> list[Step]:
+        """These steps, each with its server."""
+        return [cls(server=server, remedy=step.remedy, cause=step.cause) for server, step in steps]
 
 
 class Request(Options):

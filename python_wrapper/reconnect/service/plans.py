@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
-from reconnect.result import PlannedRemedy, Result, approved_by_yes, now
+from reconnect.result import PlannedRemedy, Result, approved_by_yes, now, steps
 from reconnect.runs import feed, tables
 from reconnect.runs.database import engine_of, reading, writing
 from reconnect.runs.record import Asker, Record
@@ -61,8 +61,8 @@ class Plan:
 
     def meant(self, approvals: Collection[str]) -> Plan:
         """What needs no second person, of the remedies that a yes approves these alone."""
-        steps = [one for one in self.confirmable if not approved_by_yes([one[1]]) or one[1].remedy in approvals]
-        return replace(self, steps=tuple(steps))
+        wanted = (one for one in self.confirmable if not approved_by_yes([one[1]]) or one[1].remedy in approvals)
+        return replace(self, steps=tuple(wanted))
 
     def confirmable_by(self, person: Person) -> bool:
         """Whether this person may confirm what needs no second one: first level only what reaches one account."""
@@ -73,10 +73,10 @@ class Plan:
 def plan_of(run: Run, results: Sequence[Result]) -> Plan | None:
     """The plan that an ended run shows; None where it has none."""
     kept = run.kept()
-    steps = tuple((result.server, step) for result in results if result.verdict for step in result.verdict.plan)
-    if kept is None or kept.plan_hash is None or not steps or run.record.finished_at is None:
+    found = tuple(steps(results))
+    if kept is None or kept.plan_hash is None or not found or run.record.finished_at is None:
         return None
-    return Plan(kept.plan_hash, steps)
+    return Plan(kept.plan_hash, found)
 
 
 def is_fresh(run: Run) -> bool:
@@ -216,8 +216,8 @@ class Plans:
                 audit.append(connection, deed)
             return None
         asker = asker_of(kept.asker.requester, "approval", kept.asker.trace_id)
-        steps = [*plan.confirmable, *plan.approvable]
-        return self._apply(run, steps, asker, deed, (approval_id, decided))
+        agreed = [*plan.confirmable, *plan.approvable]
+        return self._apply(run, agreed, asker, deed, (approval_id, decided))
 
     def _current(self, run: Run, plan_hash: str, expired: int = 409) -> Plan:
         """The plan that was shown, if it may still be carried out."""
@@ -244,7 +244,7 @@ class Plans:
     def _apply(
         self,
         run: Run,
-        steps: Sequence[tuple[str, PlannedRemedy]],
+        agreed: Sequence[tuple[str, PlannedRemedy]],
         asker: Asker,
         deed: audit.Deed,
         decision: tuple[str, dict[str, Any]] | None = None,
@@ -254,9 +254,13 @@ class Plans:
         if run.record.request.extra_vars:
             # They may name files and programs, and belong to whoever typed them on their machine.
             raise Problem(409, "The run has extra variables. Apply its plan on the command line.")
-        plan = [Step(server=server, remedy=step.remedy, cause=step.cause) for server, step in steps]
-        approvals = approved_by_yes(step for _, step in steps)
-        wanted = {"mode": "apply", "approvals": approvals, "watch": 0, "plan": plan, "plan_of": run.run_id}
+        wanted = {
+            "mode": "apply",
+            "approvals": approved_by_yes(step for _, step in agreed),
+            "watch": 0,
+            "plan": Step.confirmed(agreed),
+            "plan_of": run.run_id,
+        }
         request = run.record.request.model_copy(update=wanted)
 
         def noted(connection: sa.Connection, record: Record) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge import verdict
 from pydantic import ValidationError
 from reconnect.exit_codes import WORST_FIRST, ExitCode, of_result, worst
-from reconnect.result import UNKNOWN_CAUSE, Result, json_schema, to_json
+from reconnect.result import UNKNOWN_CAUSE, Result, json_schema, steps, to_json
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -158,3 +158,18 @@ def test_the_worst_exit_code_counts() -> None:
     assert worst([ExitCode.OK, ExitCode.UNREACHABLE, ExitCode.NOT_FIXED]) == 12
     assert worst([ExitCode.NOT_FIXED, ExitCode.REPORT_PENDING]) == 14
     assert worst([]) == 0
+
+
+def test_steps_are_those_of_every_plan_with_their_server() -> None:
+    plan = [{"remedy": one, "cause": "c", "policy": "auto", "decision": one} for one in ("planned", "approval")]
+    verdict = {"outcome": "fault_found", "plan": plan}
+    results = [
+        Result.model_validate({**DOCUMENT, "server": server, "verdict": said})
+        for server, said in (("pbx1", verdict), ("pbx2", None), ("pbx3", verdict))
+    ]
+    assert [(server, step.remedy) for server, step in steps(results, "planned")] == [
+        ("pbx1", "planned"),
+        ("pbx3", "planned"),
+    ]
+    assert len(steps(results)) == 4
+    assert steps(results, "run") == []

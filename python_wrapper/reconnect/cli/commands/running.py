@@ -18,7 +18,7 @@ from reconnect.engine import asking, resuming, undoing
 from reconnect.engine.wait import Report, Waiter, warm_up
 from reconnect.errors import InputError, ReconnectError, StoreError
 from reconnect.incidents import intake
-from reconnect.result import PlannedRemedy, Result, approved_by_yes, to_json
+from reconnect.result import Result, approved_by_yes, steps, to_json
 from reconnect.runs.request import DIAGNOSE, FIX, Asked, Step
 from reconnect.runs.store import Run, Runs
 from reconnect.text import one_line
@@ -45,8 +45,7 @@ def fix_account_config(asked: Asked, words: list[str]) -> None:
     ended = _carry_out(asked, words, ask)
     if ended.superseded:
         # The account was watched while the plan was made.
-        shown = _planned(ended.results)
-        plan = [Step(server=server, remedy=step.remedy, cause=step.cause) for server, step in shown]
+        shown = steps(ended.results, "planned")
         again = {
             "apply": True,
             "approvals": sorted({*asked.approvals, *approved_by_yes(step for _, step in shown)}),
@@ -54,7 +53,7 @@ def fix_account_config(asked: Asked, words: list[str]) -> None:
             "ask_vault_pass": False,
             "ask_become_pass": False,
         }
-        ended = _carry_out(asked.model_copy(update=again), words, plan=plan)
+        ended = _carry_out(asked.model_copy(update=again), words, plan=Step.confirmed(shown))
     _show(ended, asked.as_json, asked.diff)
 
 
@@ -72,16 +71,10 @@ def undo(context: typer.Context, run: RunName, as_json: Json = False, verbose: V
 
 def _ask(run: Run, results: list[Result]) -> bool:
     """Shows what would be changed and asks once; True for a yes."""
-    if not _planned(results):
+    if not steps(results, "planned"):
         return False
     screen.show(terminal.stdout(), run.record, results)
     return typer.confirm("Change this?", err=True)
-
-
-def _planned(results: list[Result]) -> list[tuple[str, PlannedRemedy]]:
-    """The steps that a yes carries out, each with its server."""
-    plans = ((result.server, result.verdict.plan) for result in results if result.verdict)
-    return [(server, step) for server, plan in plans for step in plan if step.decision == "planned"]
 
 
 def _carry_out(

@@ -20,7 +20,7 @@ from reconnect.cli.remote.connection import Connection, Interrupted
 from reconnect.errors import InputError
 from reconnect.exit_codes import ExitCode
 from reconnect.incidents import client_report
-from reconnect.result import PlannedRemedy, approved_by_yes, to_json
+from reconnect.result import approved_by_yes, steps, to_json
 from reconnect.runs.request import DIAGNOSE, FIX, Asked
 from reconnect.service.contract.documents import Requested, RunShown
 from reconnect.text import one_line
@@ -69,21 +69,21 @@ class _Remote:
             raise InputError(f"Cannot process {one_line(self._asked.incident, 80)}: {said} ({how}).")
         if self._asked.mode == "apply":
             self._apply(diagnosis)
-        elif ask and any(step.decision == "planned" for step in self._steps(diagnosis)) and self._says_yes(diagnosis):
+        elif ask and steps(diagnosis.results or [], "planned") and self._says_yes(diagnosis):
             self._show(self._confirmed(diagnosis))
         self._show(diagnosis)
 
     def _apply(self, diagnosis: RunShown) -> None:
         """Has done what may be done, and says what waits for whom; comes back where that is everything."""
-        steps = self._steps(diagnosis)
+        results = diagnosis.results or []
         # Who asks for a new password has approved it.
         given = {*self._asked.approvals, *(["rotate_password"] if self._asked.rotate_password else [])}
-        waiting = {step.remedy for step in steps if step.decision == "approval"}
+        waiting = {step.remedy for _, step in steps(results, "approval")}
         if waiting & given:
             self._ask_for_approval(diagnosis)
         for remedy in sorted(waiting - given):
             self._progress.note(f"{remedy} waits for a second person. --approve {remedy} asks for one.")
-        planned = [step for step in steps if step.decision == "planned"]
+        planned = [step for _, step in steps(results, "planned")]
         # With --apply nobody has seen the plan.
         left = set(approved_by_yes(planned)) - given
         for remedy in sorted(left):
@@ -126,10 +126,6 @@ class _Remote:
         except KeyboardInterrupt:
             # The report is the service's; what was done is shown all the same.
             return ended
-
-    def _steps(self, ended: RunShown) -> list[PlannedRemedy]:
-        """The steps of its plans."""
-        return [step for result in ended.results or [] if result.verdict for step in result.verdict.plan]
 
     def _says_yes(self, diagnosis: RunShown) -> bool:
         screen.show(terminal.stdout(), runs.record_of(diagnosis), diagnosis.results or [])

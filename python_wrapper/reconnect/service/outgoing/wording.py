@@ -11,7 +11,7 @@ from reconnect import outcomes, texts
 from reconnect.incidents import escalation
 from reconnect.reports import pages
 from reconnect.reports.redaction import Redaction
-from reconnect.result import Result, now, rfc3339
+from reconnect.result import Result, now, rfc3339, steps
 from reconnect.runs import tables
 from reconnect.runs.database import engine_of, reading
 from reconnect.runs.feed import Kind
@@ -51,8 +51,7 @@ def _approval(run: Run, approval_id: str, settings: Settings) -> tuple[str, str]
         until = connection.scalar(sa.select(_APPROVALS.c.expires_at).where(waits))
     if until is None:
         return None
-    plan = [step for one in run.results() if one.verdict for step in one.verdict.plan if step.decision == "approval"]
-    remedies = sorted({f"{step.remedy} ({step.cause})" for step in plan})
+    remedies = sorted({f"{step.remedy} ({step.cause})" for _, step in steps(run.results(), "approval")})
     return _text(run, settings, "notify.approval", remedies=", ".join(remedies), until=rfc3339(until)), "/approvals"
 
 

@@ -37,7 +37,9 @@ class Option:
     line where that is not the field's; `short`: a letter for it. `positional`: given without a flag. `default`: the
     default on the command line where that is not the field's. `variable`: the playbook's variable; `absent`: what that
     says where nothing was given. `taker`: who takes it where a service (RECONNECT_URL) carries the run out: the
-    service; the command, which asks the service for what it means; or only this machine: then it is refused.
+    service; the command, which asks the service for what it means; or only this machine: then it is refused. `right`:
+    what a person needs to ask a service for it (service/people.py). `patience`: it only says how long to wait. Two
+    requests of one incident that differ in nothing else are the same.
     """
 
     help: str
@@ -50,6 +52,8 @@ class Option:
     variable: str | None = None
     absent: Any = ""
     taker: Literal["service", "command", "machine"] = "service"
+    right: Literal["test"] | None = None
+    patience: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class Options(BaseModel):
             playbooks=(FIX,),
             default=30,
             variable="reconnect_watch",
+            patience=True,
         ),
     ] = 0
     go_on: Annotated[
@@ -142,6 +147,7 @@ class Options(BaseModel):
             help="Let the reserved accounts make a real secure call of 10 s.",
             playbooks=(DIAGNOSE,),
             variable="reconnect_call_test",
+            right="test",
         ),
     ] = False
     idle_test: Annotated[
@@ -152,6 +158,7 @@ class Options(BaseModel):
             metavar="SECONDS",
             variable="reconnect_idle_test",
             absent=0,
+            right="test",
         ),
     ] = None
     capture: Annotated[
@@ -162,12 +169,13 @@ class Options(BaseModel):
             metavar="SECONDS",
             playbooks=(DIAGNOSE,),
             variable="reconnect_capture",
+            right="test",
         ),
     ] = 0
     timeout: Annotated[
         float,
         Field(ge=1, le=86400, allow_inf_nan=False),
-        Option(help="End the run after this long.", metavar="SECONDS"),
+        Option(help="End the run after this long.", metavar="SECONDS", patience=True),
     ] = 300
     extra_vars: Annotated[
         list[str],
@@ -295,6 +303,14 @@ class Asked(Options):
         return said
 
     @property
+    def rights(self) -> dict[str, Literal["test"]]:
+        """What a person needs to ask a service for this, by the flags of the options."""
+        every = (one for playbook in (DIAGNOSE, FIX) for one in self.options(playbook))
+        return {
+            one.flag: one.option.right for one in every if one.option.right and getattr(self, one.name) != one.default
+        }
+
+    @property
     def account_needed(self) -> bool:
         """Whether the run is about one account."""
         return self.playbook == FIX
@@ -375,6 +391,13 @@ class Request(Options):
     plan_of: str | None = None
     language: Language = "en"
     command: list[str]
+
+    @property
+    def same(self) -> list[Any]:
+        """What two requests of an incident have in common where one run answers both."""
+        options = Options.model_fields.items()
+        asked = [name for name, field in options if not any(one.patience for one in _options(field.metadata))]
+        return [getattr(self, name) for name in ("playbook", "mode", "servers", "undo", "plan_of", *asked)]
 
     def variables(self) -> dict[str, Any]:
         """The playbook's variables for this request."""

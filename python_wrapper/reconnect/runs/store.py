@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from reconnect.runs.rows import Origin, Rows, Within
 
 _PREFIX = re.compile(r"[0-9][0-9a-f-]{0,22}")
-#: What makes two requests of one incident the same.
-_SAME = ("playbook", "mode", "servers", "account", "incident", "approvals", "rotate_password", "undo", "plan_of")
 #: How long old runs are removed for at most, in seconds; what is left goes with the next command.
 REMOVING_SECONDS = 10.0
 
@@ -350,7 +348,7 @@ class Runs:
         return Origin(
             worker=worker,
             asker=asker or Asker(machine.user(), "command", secrets.token_hex(16)),
-            request_key=_key(*(getattr(request, name) for name in _SAME))
+            request_key=_key(*request.same)
             if asked_once and (request.incident or request.plan_of) and not question
             else None,
             question_key=_key(request.incident, question) if asked_once and question else None,

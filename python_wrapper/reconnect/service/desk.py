@@ -110,8 +110,8 @@ class Desk:
     ) -> Run:
         """The run that answers what a person asked for over this way in; `within` writes into the transaction that
         makes a new one. Raises Problem, InputError."""
-        if (asked.call_test or asked.idle_test or asked.capture) and not person.may("test"):
-            raise Problem(403, "Only second level may use call test, idle test and capture.")
+        if denied := [flag for flag, right in asked.rights.items() if not person.may(right)]:
+            raise Problem(403, f"Only second level may use {', '.join(denied)}.")
 
         def allowed(taken: Intake) -> None:
             if not person.sees(taken.request.servers):

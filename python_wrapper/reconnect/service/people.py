@@ -34,8 +34,8 @@ from reconnect.texts import Language
 _USERS, _TOKENS, _SESSIONS, _SELFCHECKS = tables.users, tables.tokens, tables.sessions, tables.selfchecks
 
 #: `diagnose`: begin and watch runs that change nothing. `confirm`: have fixes of account and client carried out.
-#: `approve`: have any plan of somebody else carried out. `test`: call test, idle test, capture. `hold`: hold and
-#: release servers. `audit`: read who did what, and the statistics.
+#: `approve`: have any plan of somebody else carried out. `test`: options that ask for it (runs/request.py).
+#: `hold`: hold and release servers. `audit`: read who did what, and the statistics.
 Right = Literal["diagnose", "confirm", "approve", "test", "hold", "audit"]
 RIGHTS: dict[str, frozenset[Right]] = {
     "first_level": frozenset({"diagnose", "confirm"}),

@@ -55,11 +55,12 @@ def flag(parameter: Any) -> str:
 
 
 def _variable(command: str, parameter: Any) -> str:
-    """The variable of the playbook that an option of a run sets."""
+    """The variable of the playbook that an option of a run sets, and who may ask a service for it."""
     for playbook in (DIAGNOSE, FIX):
         for one in Asked.options(playbook):
             if f"reconnect {playbook}" == f"{command}.yml" and one.name == parameter.name and one.option.variable:
-                return f"In a playbook: {code(one.option.variable)}."
+                said = f"In a playbook: {code(one.option.variable)}."
+                return f"{said} A service takes it from second level only." if one.option.right else said
     return ""
 
 

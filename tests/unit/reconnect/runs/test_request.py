@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from reconnect.errors import InputError
 from reconnect.names import Incident
-from reconnect.runs.request import DIAGNOSE, FIX, Asked, Request
+from reconnect.runs.request import DIAGNOSE, FIX, Asked, Options, Request
 
 ROOT = Path(__file__).resolve().parents[4]
 MADE_UP = """
@@ -88,6 +88,43 @@ def test_every_variable_says_what_was_asked() -> None:
         "reconnect_account": "",
         "reconnect_idle_test": 0,
     }
+
+
+OTHER: dict[str, Any] = {
+    "account": "602",
+    "incident": "rt:8",
+    "approvals": ["y"],
+    "go_on": True,
+    "rotate_password": True,
+    "call_test": True,
+    "idle_test": 30,
+    "capture": 9,
+    "extra_vars": ["a=1"],
+    # They only say how long to wait.
+    "watch": 7,
+    "timeout": 400,
+}
+
+
+@pytest.mark.parametrize("name", list(Options.model_fields))
+def test_what_measures_or_changes_more_makes_another_request_of_an_incident(name: str) -> None:
+    one, other = (request(**value) for value in ({}, {name: OTHER[name]}))
+    assert (one.same != other.same) is (name not in {"watch", "timeout"})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"playbook": FIX},
+        {"mode": "apply"},
+        {"servers": ["a", "b"]},
+        {"undo": "20260131-030000-abcdef"},
+        {"plan_of": "x"},
+    ],
+)
+def test_a_run_of_another_kind_is_another_request_of_an_incident(more: dict[str, Any]) -> None:
+    assert request().same != request().model_copy(update=more).same
+    assert request().same == request().model_copy(update={"named": ["b"], "command": ["c"], "language": "it"}).same
 
 
 @pytest.mark.parametrize(

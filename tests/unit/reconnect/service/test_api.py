@@ -19,6 +19,7 @@ from reconnect.errors import StoreError
 from reconnect.result import now
 from reconnect.runs import tables
 from reconnect.runs.database import reading, writing
+from reconnect.runs.request import DIAGNOSE, Asked
 from reconnect.runs.store import Run, Runs
 from reconnect.service import audit, metrics
 from reconnect.service.desk import Desk
@@ -30,11 +31,17 @@ from ..conftest import ROOT, there
 from .conftest import ROLES, plan_of, plan_step, state_of
 
 ASKED = {"playbook": "diagnose-server", "servers": ["alpha"]}
+#: The options that need a right, each with a value.
+FOR_SECOND_LEVEL = {
+    one.name: True if one.most is None else max(one.least or 1, 1)
+    for one in Asked.options(DIAGNOSE)
+    if one.option.right
+}
 
 #: Every endpoint, a request that is valid, and the roles that may send it.
 MATRIX = [
     ("POST", "/v1/runs", ASKED, ROLES),
-    ("POST", "/v1/runs", ASKED | {"call_test": True}, ("second_level",)),
+    *(("POST", "/v1/runs", ASKED | {name: value}, ("second_level",)) for name, value in FOR_SECOND_LEVEL.items()),
     ("GET", "/v1/runs", None, ROLES),
     ("GET", "/v1/runs/{run}", None, ROLES),
     ("GET", "/v1/runs/{run}/events", None, ROLES),
@@ -96,6 +103,16 @@ def test_each_role_may_do_what_the_matrix_says_and_nothing_else(
         code = client.request(method, path, json=said, headers=token(role)).status_code
         assert (code == 403) == (role not in allowed), (role, code)
         assert code < 500
+
+
+def test_the_declaration_of_an_option_alone_says_who_may_use_it(
+    client: TestClient, token: Callable[..., dict[str, str]]
+) -> None:
+    assert FOR_SECOND_LEVEL == {"call_test": True, "idle_test": 8, "capture": 1}
+    refused = client.post("/v1/runs", json=ASKED | FOR_SECOND_LEVEL, headers=token("first_level")).json()
+    assert refused["detail"] == "Only second level may use --call-test, --idle-test, --capture."
+    code = {file: file.read_text() for file in (ROOT / "python_wrapper/reconnect/service").rglob("*.py")}
+    assert [file.name for file, text in code.items() for name in FOR_SECOND_LEVEL if f".{name}" in text] == []
 
 
 def test_every_endpoint_is_in_the_matrix(client: TestClient) -> None:

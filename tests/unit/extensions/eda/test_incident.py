@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.privatewave.reconnect.extensions.eda.plugins.event_filter import incident
+from reconnect.settings.trackers import EXAMPLES
 
 
 def about(incident_name: str = "", server: str = "", account: str = "") -> dict[str, str]:
@@ -42,12 +43,20 @@ def test_each_payload_says_what_it_is_about(payload: dict[str, Any], wanted: Any
     assert incident.main(event) == {**event, "reconnect": wanted}
 
 
+@pytest.mark.parametrize("example", [one.replace("…", "17") for one in EXAMPLES if not one.startswith("file:")])
+def test_an_incident_of_every_tracker_is_read(example: str) -> None:
+    assert incident.main({"payload": {"incident": example}})["reconnect"] == about(example)
+
+
 @pytest.mark.attack("a payload with names that are patterns, templates, options or paths", harm="breach")
 @pytest.mark.parametrize(
     "payload",
     [
         {"incident": "rt:17; rm -rf /"},
         {"incident": "file:/etc/passwd"},
+        {"incident": "file:passwd"},
+        {"incident": "webhook:desk/../17"},
+        {"incident": "webhook:desk/17/18"},
         {"server": "all:!x", "account": "{{ lookup('pipe', 'id') }}"},
         {"server": "-e", "account": "../x"},
         {"ticket": {"id": "{{ 1 }}"}},

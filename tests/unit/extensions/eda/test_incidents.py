@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,8 @@ import pytest
 import yaml
 from ansible_collections.privatewave.reconnect.extensions.eda.plugins.event_source import incidents
 from ansible_collections.privatewave.reconnect.plugins.modules import run
+from reconnect.settings.service import Polled
+from reconnect.settings.trackers import Server, Trackers
 
 COLLECTION = Path(incidents.__file__).parents[4]
 
@@ -53,6 +56,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_args: object) -> None:
         """Nothing."""
+
+
+def polled() -> set[str]:
+    """The registered trackers that can say what has changed."""
+    names = [name for name in Trackers.model_fields if name != "webhooks"]
+    modules = {name: importlib.import_module(f"reconnect.incidents.trackers.{name}") for name in names}
+    return {name for name, module in modules.items() if hasattr(module, "changes")}
+
+
+def test_the_source_and_the_service_ask_the_same_trackers() -> None:
+    differ = polled() ^ set(get_args(Polled))
+    assert not differ, f"only one of Polled (settings/service.py) and the modules with a function changes has {differ}"
+    over_http = {name for name in polled() if isinstance(getattr(Trackers(), name), Server)}
+    differ = over_http ^ set(incidents.TRACKERS)
+    assert not differ, f"only one of TRACKERS ({incidents.__file__}) and the trackers that are polled has {differ}"
+    assert yaml.safe_load(incidents.DOCUMENTATION)["options"]["tracker"]["choices"] == list(incidents.TRACKERS)
 
 
 @pytest.fixture

@@ -30,8 +30,11 @@ EXAMPLES = r"""
     - privatewave.reconnect.incident:
 """
 
-#: What each name may look like, as the command has it: no pattern, template, shell syntax or path.
-_INCIDENT = re.compile(r"(rt|zammad|jira|servicenow|webhook):[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+#: What each name may look like, as the command has it: no pattern, template, shell syntax or path. Which trackers there
+#: are is Reconnect's to know; a file is no incident of a stranger.
+_INCIDENT = re.compile(
+    r"(?!file:)[a-z][a-z0-9_]{0,39}:[A-Za-z0-9][A-Za-z0-9_-]{0,79}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})?"
+)
 _SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9+][A-Za-z0-9._+-]{0,79}")
 

@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,44 +55,67 @@ databases = pytest.mark.parametrize("server", ["pgsql", "pbx16"])
 servers = pytest.mark.parametrize("server", ["pbx22", "pbx16"])
 
 
-@pytest.fixture
-def asked(lab: Lab, server: str) -> Callable[[str], str]:
-    """Ask the server's database."""
-    return lambda statement: ask_database(lab, server, statement)
+@dataclass(frozen=True)
+class Account:
+    """The account in the database of a server, and the command that fixes it."""
+
+    lab: Lab
+    server: str
+    reconnect: Callable[..., Ended]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of the command."""
+        where = ("--server", self.server, "--inventory", INVENTORY)
+        return ("fix-account-config", ACCOUNT, *where, "--watch", "0", "--yes", "--json")
+
+    def fix(self) -> Ended:
+        """The command, carried out to its end."""
+        return self.reconnect(*self.words, json_output=False)
+
+    def ask(self, statements: Mapping[str, str]) -> str:
+        """What the database answers to its own statement."""
+        return ask_database(self.lab, self.server, statements[self.server])
+
+    def is_written(self) -> bool:
+        """Whether the account is being written at this moment."""
+        return self.ask(SLEEPING) != "0"
+
+    def rows(self) -> str:
+        """``old``, ``new``, or what else is there."""
+        found = self.ask(ROWS)
+        return {OLD[self.server]: "old", NEW[self.server]: "new"}.get(found, found)
+
+    def ends_well(self, ended: Ended) -> None:
+        """The next run leaves the account whole, and says what it did: fixed it, or found nothing left to fix."""
+        assert self.rows() == "new"
+        remedies = ended.result["remedies"]
+        assert [one["state"] for one in remedies] in ([], ["done"]), remedies
+        assert (ended.code, ended.result["verdict"]["outcome"]) == (
+            (0, "fixed_account") if remedies else (10, "escalate_second_level")
+        )
 
 
 @pytest.fixture
-def writing(asked: Callable[[str], str], server: str) -> Callable[[], bool]:
-    """Whether the account is being written at this moment."""
-    return lambda: asked(SLEEPING[server]) != "0"
-
-
-@pytest.fixture
-def missing(lab: Lab, server: str, asked: Callable[[str], str]) -> Iterator[None]:
+def account(lab: Lab, server: str, reconnect: Callable[..., Ended]) -> Iterator[Account]:
     """The account is missing, and takes its time to be made."""
+    found = Account(lab, server, reconnect)
     lab.run(server, "rm", "-rf", "/var/lib/reconnect/state.json", f"{BACKUPS}/{ACCOUNT}.json")
     lab("break", "account_missing", "--host", server)
     try:
-        asked(SLOW[server])
-        yield
+        found.ask(SLOW)
+        yield found
     finally:
-        asked(QUICK[server])
+        found.ask(QUICK)
         lab("heal", "account_missing", "--host", server)
         lab.run(server, "rm", "-rf", "/var/lib/reconnect/state.json", f"{BACKUPS}/{ACCOUNT}.json")
 
 
 @pytest.fixture
-def words(server: str) -> tuple[str, ...]:
-    """The command that fixes the account."""
-    where = ("--server", server, "--inventory", INVENTORY)
-    return ("fix-account-config", ACCOUNT, *where, "--watch", "0", "--yes", "--json")
-
-
-@pytest.fixture
-def fixing(words: tuple[str, ...], tmp_path: Path, writing: Callable[[], bool]) -> Iterator[subprocess.Popen[str]]:
+def fixing(account: Account, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The command, at the moment in which it has the account half written."""
     command = subprocess.Popen(
-        [RECONNECT, *words],
+        [RECONNECT, *account.words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -100,7 +124,7 @@ def fixing(words: tuple[str, ...], tmp_path: Path, writing: Callable[[], bool]) 
         env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
     )
     try:
-        until(writing)
+        until(account.is_written)
         yield command
     finally:
         command.kill()
@@ -124,97 +148,53 @@ def end_of(command: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
-def ends_well(asked: Callable[[str], str], server: str, ended: Ended) -> None:
-    """The next run leaves the account whole, and says what it did: fixed it, or found nothing left to fix."""
-    assert asked(ROWS[server]) == NEW[server]
-    remedies = ended.result["remedies"]
-    assert [one["state"] for one in remedies] in ([], ["done"]), remedies
-    assert (ended.code, ended.result["verdict"]["outcome"]) == (
-        (0, "fixed_account") if remedies else (10, "escalate_second_level")
-    )
-
-
 @pytest.mark.attack("a remedy is killed on the control node")
 @databases
-@pytest.mark.usefixtures("missing")
 @pytest.mark.parametrize("victim", ["reconnect", "ansible-playbook"])
-def test_killed_on_the_control_node(
-    lab: Lab,
-    reconnect: Callable[..., Ended],
-    asked: Callable[[str], str],
-    writing: Callable[[], bool],
-    fixing: subprocess.Popen[str],
-    words: tuple[str, ...],
-    server: str,
-    victim: str,
-) -> None:
-    assert asked(ROWS[server]) == OLD[server]
+def test_killed_on_the_control_node(account: Account, fixing: subprocess.Popen[str], victim: str) -> None:
+    assert account.rows() == "old"
     (psutil.Process(fixing.pid) if victim == "reconnect" else playbook_of(fixing)).kill()
     fixing.communicate(timeout=120)
-    until(lambda: not writing())
-    assert asked(ROWS[server]) in (OLD[server], NEW[server])
-    asked(QUICK[server])
+    until(lambda: not account.is_written())
+    assert account.rows() in ("old", "new")
+    account.ask(QUICK)
     if victim == "reconnect":
         # What was interrupted is gone on with: it ends what it began.
-        assert reconnect("resume", json_output=False).code == 0
-        resumed = reconnect("show", "latest").result
+        assert account.reconnect("resume", json_output=False).code == 0
+        resumed = account.reconnect("show", "latest").result
         assert resumed["state"] == "succeeded", resumed["error_message"]
-        assert asked(ROWS[server]) == NEW[server]
-    ends_well(asked, server, reconnect(*words, json_output=False))
+        assert account.rows() == "new"
+    account.ends_well(account.fix())
 
 
 @pytest.mark.attack("a remedy is killed on the server")
 @databases
-@pytest.mark.usefixtures("missing")
-def test_killed_on_the_server(
-    lab: Lab,
-    reconnect: Callable[..., Ended],
-    asked: Callable[[str], str],
-    writing: Callable[[], bool],
-    fixing: subprocess.Popen[str],
-    words: tuple[str, ...],
-    server: str,
-) -> None:
-    lab.run(server, "sh", "-c", "kill -9 $(grep -l RECONNECT_RUN_ID /proc/[0-9]*/environ | cut -d/ -f3)")
+def test_killed_on_the_server(account: Account, fixing: subprocess.Popen[str]) -> None:
+    kill = "kill -9 $(grep -l RECONNECT_RUN_ID /proc/[0-9]*/environ | cut -d/ -f3)"
+    account.lab.run(account.server, "sh", "-c", kill)
     first = end_of(fixing)
     assert [one["state"] for one in first["remedies"]] == ["failed"]
-    until(lambda: not writing())
-    assert asked(ROWS[server]) == OLD[server]
-    asked(QUICK[server])
-    ended = reconnect(*words, json_output=False)
-    ends_well(asked, server, ended)
+    until(lambda: not account.is_written())
+    assert account.rows() == "old"
+    account.ask(QUICK)
+    ended = account.fix()
+    account.ends_well(ended)
     assert "An interrupted change of the account 1005 had changed nothing." in ended.result["remedies"][0]["reason"]
 
 
 @databases
-@pytest.mark.usefixtures("missing")
-def test_asterisk_restarted_half_way(
-    lab: Lab,
-    reconnect: Callable[..., Ended],
-    asked: Callable[[str], str],
-    fixing: subprocess.Popen[str],
-    words: tuple[str, ...],
-    server: str,
-) -> None:
-    lab.run(server, "systemctl", "restart", "asterisk")
+def test_asterisk_restarted_half_way(account: Account, fixing: subprocess.Popen[str]) -> None:
+    account.lab.run(account.server, "systemctl", "restart", "asterisk")
     first = end_of(fixing)
-    assert asked(ROWS[server]) in (OLD[server], NEW[server]), first["remedies"]
-    asked(QUICK[server])
-    ends_well(asked, server, reconnect(*words, json_output=False))
+    assert account.rows() in ("old", "new"), first["remedies"]
+    account.ask(QUICK)
+    account.ends_well(account.fix())
 
 
 @pytest.mark.attack("the network fails within a remedy")
 @databases
-@pytest.mark.usefixtures("missing")
-def test_the_network_is_gone(
-    lab: Lab,
-    reconnect: Callable[..., Ended],
-    asked: Callable[[str], str],
-    writing: Callable[[], bool],
-    fixing: subprocess.Popen[str],
-    words: tuple[str, ...],
-    server: str,
-) -> None:
+def test_the_network_is_gone(account: Account, fixing: subprocess.Popen[str]) -> None:
+    lab, server = account.lab, account.server
     drop = "add chain inet gone ssh { type filter hook input priority -300; }; add rule inet gone ssh tcp dport 22 drop"
     lab.run(server, "nft", f"add table inet gone; {drop}")
     try:
@@ -223,21 +203,20 @@ def test_the_network_is_gone(
         lab.run(server, "nft", "delete table inet gone")
     assert first["state"] in ("unreachable", "failed", "timed_out", "succeeded")
     assert not first["verdict"] or not first["verdict"]["outcome"].startswith("fixed")
-    until(lambda: not writing())
-    assert asked(ROWS[server]) in (OLD[server], NEW[server])
-    asked(QUICK[server])
+    until(lambda: not account.is_written())
+    assert account.rows() in ("old", "new")
+    account.ask(QUICK)
     # Nobody could give the lease back: it expires by itself, here after a second instead of ten minutes.
     assert lease(server)["lease"]["run_id"] == first["run_id"]
     lease(server, action="renew", run_id=first["run_id"], ttl=1)
     # Only who has something to fix needs the lease.
-    asked(GONE[server])
-    ended = reconnect(*words, json_output=False)
+    account.ask(GONE)
+    ended = account.fix()
     assert ended.result["remedies"]
-    ends_well(asked, server, ended)
+    account.ends_well(ended)
 
 
-@pytest.fixture
-def left(server: str, tmp_path: Path) -> str:
+def killed(server: str, state: Path) -> str:
     """A run that had begun to restart the database when it was killed, its lease still there; its id."""
     request = Request(
         playbook="diagnose-server.yml",
@@ -248,7 +227,7 @@ def left(server: str, tmp_path: Path) -> str:
         timeout=200,
         command=["diagnose-server", server, "--apply"],
     )
-    settings = settings_of(tmp_path)
+    settings = settings_of(state)
     slot = Slots(settings).empty()
     run = Runs(settings).create(request, worker=slot.name)
     run.record.begun = 1
@@ -271,10 +250,10 @@ def test_a_restart_that_took_effect_before_the_kill_is_told_as_fixed(
     broken: Callable[..., AbstractContextManager[None]],
     server: str,
     slow: bool,
-    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     with broken(server, "database_stopped"):
-        left = request.getfixturevalue("left")
+        left = killed(server, tmp_path)
         try:
             if slow:
                 # It is still starting when the run comes back to it.
@@ -300,10 +279,10 @@ def test_a_restart_that_did_nothing_before_the_kill_goes_to_third_level(
     reconnect: Callable[..., Ended],
     broken: Callable[..., AbstractContextManager[None]],
     server: str,
-    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     with broken(server, "database_stopped"):
-        left = request.getfixturevalue("left")
+        left = killed(server, tmp_path)
         assert reconnect("resume", json_output=False).code == 0
         result = reconnect("show", left).result
         assert (result["state"], result["verdict"]["outcome"]) == ("succeeded", "escalate_third_level")
@@ -331,18 +310,15 @@ def full(lab: Lab, server: str, folder: str) -> Iterator[None]:
 
 @pytest.mark.attack("a full disk on the server")
 @databases
-@pytest.mark.usefixtures("missing")
-def test_no_room_for_the_backup(
-    lab: Lab, reconnect: Callable[..., Ended], asked: Callable[[str], str], words: tuple[str, ...], server: str
-) -> None:
-    asked(QUICK[server])
-    with full(lab, server, BACKUPS):
-        ended = reconnect(*words, json_output=False)
+def test_no_room_for_the_backup(account: Account) -> None:
+    account.ask(QUICK)
+    with full(account.lab, account.server, BACKUPS):
+        ended = account.fix()
         (remedy,) = ended.result["remedies"]
         assert remedy["state"] == "failed"
         assert "No space left on device" in remedy["reason"]
-        assert asked(ROWS[server]) == OLD[server]
-    ends_well(asked, server, reconnect(*words, json_output=False))
+        assert account.rows() == "old"
+    account.ends_well(account.fix())
 
 
 @pytest.fixture

@@ -41,3 +41,8 @@ def test_what_is_not_seen_is_escaped() -> None:
         assert text.one_line(f"a{character}b") == f"a{text.escape(character)}b", hex(ord(character))
     assert text.printable("a\u061c\xad\u180e\u3164\U000e0041b") == r"a\u061c\xad\u180e\u3164\U000e0041b"
     assert text.one_line("Zoë, 電話, مرحبا, +39 02") == "Zoë, 電話, مرحبا, +39 02"
+
+
+def test_yes_has_the_spellings_that_asterisk_takes() -> None:
+    assert all(text.is_yes(one) for one in ("yes", "True", "y", "T", "1", 1, " on ", True))
+    assert not any(text.is_yes(one) for one in ("no", "off", "", "0", 0, None, "yes!", False))

@@ -35,6 +35,11 @@ def listed(value: object) -> list[str]:
     return [one.strip() for one in str(value or "").split(",") if one.strip()]
 
 
+def is_yes(value: object) -> bool:
+    """Whether Asterisk takes a value for yes, as its ``ast_true`` does."""
+    return str(value or "").strip().lower() in ("yes", "true", "y", "t", "1", "on")
+
+
 def printable(text: str, limit: int = TEXT_LIMIT) -> str:
     """A text with its hidden characters but tabs escaped, cut at ``limit`` characters."""
     escaped = HIDDEN.sub(lambda found: found.group() if found.group() == "\t" else escape(found.group()), text)

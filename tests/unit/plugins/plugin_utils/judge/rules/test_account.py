@@ -109,6 +109,8 @@ def causes(
         (endpoint(aor={"max_contacts": 0}), ["max_contacts_zero"]),
         (endpoint(aor={"max_contacts": 2}, contacts=[{}, {}]), []),
         (endpoint(aor={"max_contacts": 2, "remove_existing": "no"}, contacts=[{}, {}]), ["max_contacts_reached"]),
+        # In pjsip.conf yes has several spellings.
+        (endpoint(aor={"max_contacts": 2, "remove_existing": "y"}, contacts=[{}, {}]), []),
         (endpoint(auth={"md5_cred": {"set": True, "matches": False}}), ["realm_mismatch"]),
         (endpoint(auth={"md5_cred": {"set": True, "matches": True}}), []),
     ],

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account import plan as plans
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import listed
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import is_yes, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,7 +148,7 @@ def _aor(plan: Plan, account: WantedAccount, endpoint: Values | None, found: Fou
         )
         return
     taken = len(found["contact"])
-    if taken >= limit and not plans.is_yes(row.get("remove_existing")):
+    if taken >= limit and not is_yes(row.get("remove_existing")):
         values = {"max_contacts": str(max(limit, wanted)), "remove_existing": "yes"}
         if plan.knows("aor", "remove_unavailable"):
             values["remove_unavailable"] = "yes"

@@ -120,11 +120,6 @@ def number(row: Mapping[str, Any], column: str) -> int:
     return int(found) if found.isdigit() else 0
 
 
-def is_yes(value: object) -> bool:
-    """Whether Asterisk takes a value for yes."""
-    return str(value or "").strip().lower() in ("yes", "true", "y", "t", "1", "on")
-
-
 def check_new(account: WantedAccount) -> None:
     """Raises `ProbeError` ``invalid`` where a new account would register and never call."""
     lacking = [name for name in ("context", "codecs") if not account.get(name)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account import plan as plans
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import listed
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import is_yes, listed
 
 if TYPE_CHECKING:
     from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import (
@@ -51,7 +51,7 @@ def compare(plan: Plan, account: WantedAccount, found: Found, world: World) -> N
         return
     _address(plan, account, row)
     _credentials(plan, user, password, row, world.get("realm") or DEFAULT_REALM, world.get("domain") or "")
-    wanted, is_on = encryption(account), plans.is_yes(row.get("encryption"))
+    wanted, is_on = encryption(account), is_yes(row.get("encryption"))
     if is_on != (wanted == "yes"):
         shown = "yes" if is_on else "no"
         plan.fix("security_model", wanted, shown, "security_model_mismatch", "peer", user, {"encryption": wanted})

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Dict
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError, error_of
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import is_yes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,7 @@ def parse_manager_conf(sections: Mapping[str, Mapping[str, str]]) -> AmiAccess:
     ``user`` and ``secret`` are empty when no user may send what we send.
     """
     general = sections.get("general", {})
-    enabled = general.get("enabled", "no").lower() in ("yes", "true", "y", "t", "1", "on")
+    enabled = is_yes(general.get("enabled"))
     bind = general.get("bindaddr", "").strip()
     port = general.get("port", "")
     found: AmiAccess = {

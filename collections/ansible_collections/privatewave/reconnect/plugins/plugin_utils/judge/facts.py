@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk.log import NO_AUTH
 from ansible_collections.privatewave.reconnect.plugins.module_utils._database.realtime import disagreement
 from ansible_collections.privatewave.reconnect.plugins.module_utils._settings import NO_DATABASE, filled
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import is_yes
 
 from .client_log import dialogue
 from .client_log.signatures import LINE_LIMIT, signatures
@@ -312,11 +313,6 @@ def _rewrites_contacts(evidence: Evidence) -> bool:
     rows = evidence.probe("account", "rows")
     endpoint = (rows.data.get("endpoint") if rows.ok else None) or {}
     return is_yes(endpoint.get("rewrite_contact"))
-
-
-def is_yes(value: object) -> bool:
-    """Whether a value of an object of Asterisk means yes."""
-    return str(value or "").lower() in ("yes", "true", "1", "on")
 
 
 def _addresses_of_account(evidence: Evidence, claimed: bool = True) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk.log import NO_AUTH, NO_LIST
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import listed
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import is_yes, listed
 
 from ..evidence import Evidence
 from ..facts import (
@@ -17,7 +17,6 @@ from ..facts import (
     account_registers,
     client_attempt,
     has_contacts,
-    is_yes,
     log_lines,
     may_be_hidden,
     out_of_step,

@@ -40,8 +40,8 @@ def comment(playbook: Playbook) -> str:
 
 def compared() -> str:
     """Every variable of a run, as a list in YAML."""
-    declared = {one.option.variable: None for playbook in (DIAGNOSE, FIX) for one in Asked.options(playbook)}
-    said = ", ".join(name for name in {**declared, **RUN_VARIABLES} if name)
+    declared = (one.option.variable for playbook in (DIAGNOSE, FIX) for one in Asked.options(playbook))
+    said = ", ".join(dict.fromkeys(name for name in (*declared, *RUN_VARIABLES) if name))
     return f"[\n{textwrap.indent(textwrap.fill(said, 110), ' ' * 6)}]"
 
 

@@ -6,11 +6,13 @@ write a host pattern (`all:!x`, `~regex`), a template, shell syntax or a path.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, PlainSerializer
 
@@ -62,6 +64,14 @@ IncidentName = Annotated[Incident, BeforeValidator(_parsed), PlainSerializer(str
 def is_name(kind: str, name: str) -> bool:
     """Whether `name` may be the name of a `kind` (server, account, remedy, cause)."""
     return _PATTERNS[kind].fullmatch(name) is not None
+
+
+def is_address(url: str) -> bool:
+    """Whether a server on the web is reached by `url`, without credentials in it."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.username or parts.password)
+    return False
 
 
 def checked(kind: str, name: str) -> str:

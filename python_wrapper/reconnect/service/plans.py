@@ -22,6 +22,7 @@ from reconnect.runs.record import Asker, Record
 from reconnect.runs.request import Step
 from reconnect.runs.store import Run, Runs
 from reconnect.service import audit
+from reconnect.service.contract.documents import PLAN_EXPIRY
 from reconnect.service.people import Person
 from reconnect.service.problems import Problem
 from reconnect.service.starting import asker_of
@@ -31,8 +32,6 @@ from reconnect.text import one_line
 if TYPE_CHECKING:
     from reconnect.runs.rows import Within
 
-#: A plan is carried out only while it is no older than this.
-EXPIRY = timedelta(minutes=30)
 #: A run is kept no later than this after its end: its incident may be asked before.
 _KEPT_LATE = timedelta(minutes=5)
 _APPROVALS = tables.approvals
@@ -90,7 +89,7 @@ class Plans:
     def __init__(self, settings: Settings) -> None:
         self._engine = engine_of(settings)
         self._runs = Runs(settings)
-        self._seen_until = now() - EXPIRY
+        self._seen_until = now() - PLAN_EXPIRY
 
     def confirm(
         self,
@@ -151,7 +150,7 @@ class Plans:
             # A check only says what it finds, again and again.
             runs.c.trigger != "schedule",
             runs.c.plan_hash.is_not(None),
-            runs.c.finished_at > max(self._seen_until, began - EXPIRY),
+            runs.c.finished_at > max(self._seen_until, began - PLAN_EXPIRY),
             ~sa.exists().where(_APPROVALS.c.run_id == runs.c.run_id),
         )
         with reading(self._engine) as connection:
@@ -197,7 +196,7 @@ class Plans:
         if row["state"] != "pending":
             raise Problem(409, f"{row['decided_by']} already {row['state']} it.")
         if now() > row["expires_at"]:
-            raise Problem(410, f"The approval expired after {EXPIRY.seconds // 60} minutes. Diagnose again.")
+            raise Problem(410, f"The approval expired after {PLAN_EXPIRY.seconds // 60} minutes. Diagnose again.")
         if person.is_among({row["requested_by"], kept.asker.requester}):
             raise Problem(403, "You cannot approve your own request. Ask a colleague.")
         plan = self._current(run, plan_hash, expired=410)
@@ -227,7 +226,7 @@ class Plans:
         if not compare_digest(plan.digest.encode(), plan_hash.encode()):
             raise Problem(409, "The plan has changed. Read it again.")
         if not is_fresh(run):
-            raise Problem(expired, f"The plan is older than {EXPIRY.seconds // 60} minutes. Diagnose again.")
+            raise Problem(expired, f"The plan is older than {PLAN_EXPIRY.seconds // 60} minutes. Diagnose again.")
         return plan
 
     def _row(self, approval_id: str) -> Mapping[str, Any] | None:
@@ -280,7 +279,7 @@ class Plans:
 
 def _end(run: Run) -> datetime:
     assert run.record.finished_at is not None, "only an ended run shows its plan"
-    return run.record.finished_at + EXPIRY
+    return run.record.finished_at + PLAN_EXPIRY
 
 
 def _trace(run: Run) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from reconnect import files, settings
 from reconnect.ansible import inventory, project, remembered
 from reconnect.cli.commands import running
@@ -88,3 +89,14 @@ def test_an_incident_whose_folder_cannot_be_listed(folder: Callable[[int], Path]
 
 def test_an_inventory_whose_files_cannot_be_looked_at(folder: Callable[[int], Path]) -> None:
     assert remembered.files(folder(0o444)) == []
+
+
+def test_a_secret_is_itself_or_what_its_file_holds(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of the file\n")
+    (tmp_path / "odd").write_bytes(b"\xff")
+    assert files.secret(SecretStr(" itself "), tmp_path / "none", "x") == "itself"
+    assert files.secret(SecretStr(""), tmp_path / "secret", "x") == "of the file"
+    assert files.secret(None, None, "x") == ""
+    for file in (tmp_path / "none", tmp_path / "odd", tmp_path, Path("~no-such-user/secret")):
+        with pytest.raises(InputError, match=r"^Cannot read the token file\.$"):
+            files.secret(None, file, "token file")

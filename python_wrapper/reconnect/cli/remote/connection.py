@@ -12,12 +12,11 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from reconnect import tls
+from reconnect import files, names, tls
 from reconnect.errors import InputError, ReconnectError
 from reconnect.service.contract.documents import RunShown
 from reconnect.settings import Settings
@@ -199,20 +198,13 @@ class Connection:
 
 def _address(settings: Settings) -> str:
     url = settings.url or ""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.scheme in {"http", "https"} and parts.hostname and not (parts.username or parts.password):
-            return url.rstrip("/")
+    if names.is_address(url):
+        return url.rstrip("/")
     raise InputError("Set RECONNECT_URL to the address of the service, for example https://reconnect.example.org.")
 
 
 def _token(settings: Settings) -> str:
-    words = settings.token.get_secret_value().strip() if settings.token is not None else ""
-    if not words and settings.token_file is not None:
-        try:
-            words = settings.token_file.expanduser().read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            raise InputError(f"Cannot read the token file {one_line(settings.token_file)}.") from None
+    words = files.secret(settings.token, settings.token_file, f"token file {one_line(settings.token_file)}")
     if not words or not words.isascii() or not words.isprintable():
         raise InputError("The service needs a token. Set RECONNECT_TOKEN or RECONNECT_TOKEN_FILE.")
     return words

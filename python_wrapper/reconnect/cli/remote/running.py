@@ -22,7 +22,7 @@ from reconnect.exit_codes import ExitCode
 from reconnect.incidents import client_report
 from reconnect.result import approved_by_yes, steps, to_json
 from reconnect.runs.request import DIAGNOSE, FIX, Asked
-from reconnect.service.contract.documents import Requested, RunShown
+from reconnect.service.contract.documents import PLAN_EXPIRY, Requested, RunShown
 from reconnect.text import one_line
 
 
@@ -145,7 +145,8 @@ class _Remote:
         plan = {"plan_hash": diagnosis.plan_hash}
         made = self._connection.ask(Requested, "POST", f"/runs/{diagnosis.id}/approvals", json=plan)
         self._progress.note(
-            f"A second person must approve the plan within 30 minutes: 'reconnect approve {made.approval_id}'."
+            f"A second person must approve the plan within {PLAN_EXPIRY.seconds // 60} minutes: "
+            f"'reconnect approve {made.approval_id}'."
         )
 
     def _show(self, ended: RunShown) -> NoReturn:

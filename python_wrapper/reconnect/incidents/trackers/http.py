@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from reconnect import tls
+from reconnect import files, names, tls
 from reconnect.errors import InputError, TrackerError
 from reconnect.incidents.trackers.tracker import Attachment
 from reconnect.settings.trackers import Server
@@ -142,10 +142,8 @@ class Http:
 def base_address(name: str, settings: Server) -> str:
     """The address of the server with a slash at its end. Raises InputError when there is none."""
     url = settings.url or ""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.scheme in {"http", "https"} and parts.hostname and not parts.username and not parts.password:
-            return url.rstrip("/") + "/"
+    if names.is_address(url):
+        return url.rstrip("/") + "/"
     raise InputError(
         f"{name} needs its address in {settings.variable('url')}, for example https://tracker.example.org."
     )
@@ -153,14 +151,7 @@ def base_address(name: str, settings: Server) -> str:
 
 def secret(name: str, settings: Server, value: SecretStr | None, file: Path | None, variable: str) -> str:
     """A secret of the settings: itself, else the content of its file. Raises InputError when there is none."""
-    words = ""
-    if value is not None:
-        words = value.get_secret_value().strip()
-    elif file is not None:
-        try:
-            words = file.expanduser().read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            raise InputError(f"Cannot read the {variable} file {one_line(file)}.") from None
+    words = files.secret(value, file, f"{variable} file {one_line(file)}")
     if not words or not words.isascii() or not words.isprintable():
         by_file, by_value = settings.variable(f"{variable}_file"), settings.variable(variable)
         raise InputError(f"{name} needs a {variable} in {by_file} or {by_value}.")

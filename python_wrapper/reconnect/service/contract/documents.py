@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -9,6 +10,9 @@ from pydantic import BaseModel, Field
 from reconnect.result import Mode, Result, Time
 from reconnect.runs.record import Delivery, Pending
 from reconnect.texts import Language
+
+#: A plan is carried out only while it is no older than this.
+PLAN_EXPIRY = timedelta(minutes=30)
 
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f-]{1,32}$")]
 ApprovalId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -26,6 +27,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from reconnect import files
 from reconnect.errors import InputError
 from reconnect.incidents.trackers import open_incident
 from reconnect.incidents.trackers.jira import user_of
@@ -113,13 +115,8 @@ def take(desk: Desk, inbox: Inbox, source: str, request: Request, response: Resp
 def _secret(source: str, settings: HookSettings) -> bytes:
     """The shared secret. Raises Problem where the site has none: nothing is taken unsigned."""
     words = ""
-    if settings.secret is not None:
-        words = settings.secret.get_secret_value()
-    elif settings.secret_file is not None:
-        try:
-            words = settings.secret_file.expanduser().read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            words = ""
+    with contextlib.suppress(InputError):
+        words = files.secret(settings.secret, settings.secret_file, "file")
     if len(words) < 8:
         raise Problem(503, f"The hook {one_line(source, 40)} has no secret, or one that is too short.")
     return words.encode()

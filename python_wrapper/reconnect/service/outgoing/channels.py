@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from reconnect import tls
+from reconnect import files, names, tls
 from reconnect.errors import InputError, ReconnectError, TrackerError
 from reconnect.incidents.trackers.http import Http
 from reconnect.settings import Settings
@@ -123,8 +123,7 @@ class Chat:
 
     def __init__(self, own: ChatSettings) -> None:
         url = _secret(f"{_CHAT}.url", own.url, own.url_file)
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        if not names.is_address(url):
             raise InputError(
                 f"The setting {_CHAT}.url is not an address, for example https://chat.example.org/hooks/…."
             )
@@ -147,10 +146,7 @@ class Chat:
 
 def _secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
     """A secret, or what its file holds. Raises InputError."""
-    try:
-        words = value.get_secret_value() if value else file.expanduser().read_text(encoding="utf-8") if file else ""
-    except (OSError, ValueError):
-        raise InputError(f"Cannot read the file of the setting {setting}_file.") from None
-    if not (words := words.strip()) or not words.isprintable():
+    words = files.secret(value, file, f"file of the setting {setting}_file")
+    if not words or not words.isprintable():
         raise InputError(f"The setting {setting} is missing: set it, or {setting}_file.")
     return words

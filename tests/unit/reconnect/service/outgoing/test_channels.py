@@ -118,6 +118,8 @@ MAIL = {"host": "mail.example.org", "sender": "a@example.org", "to": ["b@example
     [
         ({"chat": {}}, r"notifications\.chat\.url is missing"),
         ({"chat": {"url": "chat.example.org"}}, r"notifications\.chat\.url is not an address"),
+        ({"chat": {"url": "https://[chat"}}, r"notifications\.chat\.url is not an address"),
+        ({"chat": {"url": "https://u:p@chat.example.org/"}}, r"notifications\.chat\.url is not an address"),
         ({"chat": {"url_file": "/nowhere"}}, r"notifications\.chat\.url_file"),
         ({"chat": {"url": "https://chat.example.org/x", "ca_file": "/nowhere"}}, r"notifications\.chat\.ca_file"),
         ({"mail": MAIL | {"user": "u"}}, r"notifications\.mail\.password is missing"),

@@ -30,13 +30,14 @@ def ran(folder: Path, servers: Mapping[str, Mapping[str, Any]]) -> tuple[list[di
     tasks = {task["name"]: task for task in play["tasks"]}
     del tasks[GO_ON]["ansible.builtin.include_tasks"]
     tasks[GO_ON]["ansible.builtin.set_fact"] = {"went_on": True}
-    shutil.copy(PLAYBOOKS / "tasks/measure.yml", folder)
+    (folder / "tasks").mkdir()
+    shutil.copy(PLAYBOOKS / "tasks/measure.yml", folder / "tasks")
     for name in ("call", "idle", "capture"):
         did = {"measured": f"{{{{ measured | default('') ~ '{name},' }}}}"}
-        (folder / f"{name}.yml").write_text(json.dumps([{"name": name, "ansible.builtin.set_fact": did}]))
+        (folder / "tasks" / f"{name}.yml").write_text(json.dumps([{"name": name, "ansible.builtin.set_fact": did}]))
     play["tasks"] = [
         {"name": "Begin", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks/begin.yml")},
-        {"name": "Measure", "ansible.builtin.import_tasks": "measure.yml"},
+        tasks["Measure"],
         tasks[GO_ON],
         {"name": "Publish", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks/publish.yml")},
         {"name": "Show", "ansible.builtin.debug": {"msg": f"SHOWN {SHOWN}"}},

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from reconnect.errors import ReconnectError
 from reconnect.result import now, rfc3339
 from reconnect.runs import feed, tables
-from reconnect.runs.database import reading
+from reconnect.runs.database import reading, writing
 from reconnect.service.desk import Desk
 from reconnect.service.outgoing.channels import channels
 from reconnect.service.outgoing.faults import UNREACHABLE
@@ -63,14 +63,20 @@ class Notifier(Follower[list[dict[str, Any]]]):
     def tell(self, row: Row) -> dict[str, Any]:
         """Sends it, unless nobody is waited for any more. Raises ReconnectError."""
         began = now()
-        if (values := self._named_by(row, began)) is not None:
-            return values
+        named: list[str] = []
+        if (row["kind"], row["subject"]) == ("fault", UNREACHABLE):
+            named, next_at = self._unreachable(row, began)
+            if next_at is not None:
+                return {"next_at": next_at, "attempts": 0}
         channel, run = self._channels.get(row["channel"]), self._desk.runs.get(row["run_id"])
         settings = self._desk.settings
         said = message(row["kind"], run, row["subject"], row["since"], settings) if run and channel else None
         if channel is None or said is None:
             return {"state": "over", "error_message": ""}
         channel.send(said)
+        with writing(self._desk.engine) as connection:
+            others = _ROWS.c.run_id.in_(named), _ROWS.c.run_id != row["run_id"], self.waiting
+            connection.execute(_ROWS.update().where(_alike(row), *others).values(state="over"))
         what = f"notified by {row['channel']} of what waits since {rfc3339(row['since'])}"
         _LOG.info(what, extra={"run": row["run_id"]})
         return {"state": "sent", "next_at": began, "error_message": ""}
@@ -82,19 +88,21 @@ class Notifier(Follower[list[dict[str, Any]]]):
         _LOG.log(level, "%s: %s: %s", row["channel"], state, error, extra={"run": row["run_id"]})
         return {"state": state, "error_message": one_line(error, 400)}
 
-    def _named_by(self, row: Row, at: datetime) -> dict[str, Any] | None:
-        """The values of an unreachable server that the last message named, or the next one will; None for others. The
-        first one that waits sends that: two processes send no two."""
-        if (row["kind"], row["subject"]) != ("fault", UNREACHABLE):
-            return None
-        alike = sa.and_(*(_ROWS.c[name] == row[name] for name in ("kind", "subject", "channel")))
-        waiting = sa.select(_ROWS.c.run_id).where(alike, self.waiting).order_by(_ROWS.c.since, _ROWS.c.run_id)
-        last = sa.select(sa.func.max(_ROWS.c.next_at, type_=_ROWS.c.next_at.type)).where(alike, _ROWS.c.state == "sent")
+    def _unreachable(self, row: Row, at: datetime) -> tuple[list[str], datetime | None]:
+        """The runs whose servers the next message names, and when to look again: the first one that waits sends it, so
+        two processes send no two. The message is read after this: it names all that wait now."""
+        while self.take():
+            pass
+        waiting = sa.select(_ROWS.c.run_id).where(_alike(row), self.waiting).order_by(_ROWS.c.since, _ROWS.c.run_id)
+        sent = sa.select(sa.func.max(_ROWS.c.next_at, type_=_ROWS.c.next_at.type)).where(_ROWS.c.state == "sent")
         with reading(self._desk.engine) as connection:
             # In this order: who has sent it meanwhile is either still the first one, or has sent it.
-            first, sent_at = connection.scalar(waiting.limit(1)), connection.scalar(last)
-        if sent_at is None or sent_at + _UNREACHABLE_AGAIN <= at:
-            return None if first == row["run_id"] else {"next_at": at + _TURN, "attempts": 0}
-        if row["since"] <= sent_at:
-            return {"state": "over"}
-        return {"next_at": sent_at + _UNREACHABLE_AGAIN, "attempts": 0}
+            named, sent_at = list(connection.scalars(waiting)), connection.scalar(sent.where(_alike(row)))
+        if sent_at is not None and sent_at + _UNREACHABLE_AGAIN > at:
+            return named, sent_at + _UNREACHABLE_AGAIN
+        return named, None if named[:1] == [row["run_id"]] else at + _TURN
+
+
+def _alike(row: Row) -> sa.ColumnElement[bool]:
+    """The rows of the same kind and channel."""
+    return sa.and_(*(_ROWS.c[name] == row[name] for name in ("kind", "subject", "channel")))

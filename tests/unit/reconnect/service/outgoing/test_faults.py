@@ -405,6 +405,36 @@ def test_unreachable_servers_are_named_by_one_message_an_hour(
     assert "at once: alpha, beta, delta, gamma." in asked.json["text"]
 
 
+def test_a_server_found_before_the_message_and_kept_after_it_is_named_by_the_next_one(
+    notifier: Notifier,
+    check: CheckSettings,
+    checked: Callable[..., str],
+    server: Recorder,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check.tracker = None
+    unreachable(checked, "alpha")
+    chat = notifier._channels["chat"]
+    send = chat.send
+
+    def sends(said: Message) -> None:
+        send(said)
+        if len(server.asked) == 1:
+            unreachable(checked, "beta")
+            with writing(desk.engine) as connection:
+                connection.execute(sa.update(tables.feed).values(at=now() - timedelta(minutes=1)))
+
+    monkeypatch.setattr(chat, "send", sends)
+    notifier.look()
+    assert len(server.asked) == 1
+    with writing(desk.engine) as connection:
+        connection.execute(sa.update(tables.notifications).values(next_at=now() - timedelta(hours=1)))
+    notifier.look()
+    (_, asked) = server.asked
+    assert "at once: alpha, beta." in asked.json["text"]
+
+
 def test_two_processes_send_one_message(
     notifier: Notifier,
     check: CheckSettings,

@@ -98,6 +98,7 @@ class Locks:
         self._session: Connection | None = None
         # Of the session: it is used by the thread that beats, too.
         self._turn = threading.Lock()
+        # Whether the session is: each has its own, for its own thread may notice late.
         self._over = threading.Event()
 
     def __enter__(self) -> Locks:
@@ -162,14 +163,14 @@ class Locks:
                 self._session = database.engine_of(self._settings).connect()
                 self._session = self._session.execution_options(isolation_level="AUTOCOMMIT")
                 self._session.exec_driver_sql(_KEEP_ALIVE)
-                self._over.clear()
-                threading.Thread(target=self._beat, daemon=True).start()
+                self._over = threading.Event()
+                threading.Thread(target=self._beat, args=(self._over,), daemon=True).start()
             return bool(self._session.scalar(select(func.pg_try_advisory_lock(key))))
 
-    def _beat(self) -> None:
+    def _beat(self, over: threading.Event) -> None:
         from sqlalchemy.exc import SQLAlchemyError
 
-        while not self._over.wait(BEAT_SECONDS):
+        while not over.wait(BEAT_SECONDS):
             with self._turn, contextlib.suppress(SQLAlchemyError):
                 if self._session is not None:
                     self._session.exec_driver_sql("SELECT 1")

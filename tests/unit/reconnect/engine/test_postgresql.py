@@ -174,6 +174,17 @@ def test_a_lock_between_machines_ends_with_its_holder(machines: list[Workplace])
     second.release()
 
 
+def test_who_takes_a_lock_again_beats_once(machines: list[Workplace]) -> None:
+    holder = Locks(machines[0].settings)
+    assert holder.take("server", "alpha")
+    # Its thread may be about to look whether the session is over, once that is.
+    first = holder._over
+    holder.release()
+    assert holder.take("server", "alpha")
+    assert (first.is_set(), holder._over.is_set()) == (True, False)
+    holder.release()
+
+
 HOLDS = """
 import sys, time
 from reconnect.engine import locks

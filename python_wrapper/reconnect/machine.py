@@ -50,9 +50,14 @@ def worker(state: Path, number: int) -> str:
     return f"{machine(state)}.{number}"
 
 
+def of_worker(name: str) -> str:
+    """The machine of the worker of that name."""
+    return name.rpartition(".")[0]
+
+
 def is_here(state: Path, name: str | None) -> bool:
     """Whether the worker of that name is one of this machine."""
-    return name is not None and name.rpartition(".")[0] == machine(state)
+    return name is not None and of_worker(name) == machine(state)
 
 
 def user() -> str | None:

@@ -87,9 +87,11 @@ class Engine:
         self._performer = performer
         self._queues: Sequence[str] = [_RUNS] if empty else [_RUNS, _REPORTS]
         self._client: DBOSClient | None = None
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Engine:
         global _process
+        self._held.enter_context(locks.held(self._settings, "carrier", [self._slot.name]))
         _process = _Process(self._settings, self._performer)
         logging.getLogger("dbos").setLevel(logging.CRITICAL + 1)
         refusals.clear()
@@ -97,19 +99,21 @@ class Engine:
             with locks.held(self._settings, "launch", ["dbos"]):
                 self._launch()
         except ReconnectError:
+            self._held.close()
             raise
         except Exception as error:
+            self._held.close()
             raise StoreError(f"Cannot store runs in the database of this site: {one_line(error, 300)}.") from None
         return self
 
     def _launch(self) -> None:
         database = engine_of(self._settings)
-        if not sa.inspect(database).has_table("queues", schema="dbos" if is_shared(database) else None):
+        if not _has_tables(database):
             # DBOS looks for queues when it starts, and then once a second: the first run would wait for that.
             self._start(database, [_RUNS, _REPORTS])
             DBOS.destroy()
         self._start(database, self._queues)
-        self._client = DBOSClient(system_database_engine=database, application_name=_NAME, lazy=True)
+        self._client = _client(database)
 
     def _start(self, database: sa.Engine, queues: Sequence[str]) -> None:
         # Of many processes each asks less often, so that all of them together don't keep the database busy.
@@ -137,6 +141,7 @@ class Engine:
         if self._client is not None:
             self._client.destroy()
         DBOS.destroy()
+        self._held.close()
 
     def enqueue(self, connection: sa.Connection, record: Record) -> None:
         """Puts a run into the queue of its server, or its question into the queue of reports, in the transaction that
@@ -213,7 +218,7 @@ class Engine:
             return
         with one_sentence():
             DBOS.cancel_workflow(run.run_id)
-        if performer.never_began(run, state, said):
+        if performer.close(run, state, said):
             self.begin_report(run)
 
     def unknown(self, workflow_id: str) -> bool:
@@ -243,6 +248,24 @@ class Engine:
         """Has a report that waits for its next attempt tried now."""
         with contextlib.suppress(Exception):
             DBOS.send(_round(run), "now", topic="now")
+
+
+def forget(run_id: str, settings: Settings) -> None:
+    """Takes the run of a worker that is gone out of the queue of its server, where it keeps all others waiting."""
+    database = engine_of(settings)
+    with one_sentence():
+        if _has_tables(database):
+            client = _client(database)
+            client.cancel_workflow(run_id)
+            client.destroy()
+
+
+def _client(database: sa.Engine) -> DBOSClient:
+    return DBOSClient(system_database_engine=database, application_name=_NAME, lazy=True)
+
+
+def _has_tables(database: sa.Engine) -> bool:
+    return sa.inspect(database).has_table("queues", schema="dbos" if is_shared(database) else None)
 
 
 def _under_way(status: str) -> bool:

@@ -4,6 +4,7 @@
 `server` a server, while a run is carried out on it. The queue gives the runs on one server their order. It cannot keep
          two of them apart: every worker takes its own runs out of the queue, so two that look at the same moment both
          find nobody at work, and a run on several servers stands in another partition than a run on one of them.
+`carrier` a worker by the name that it has on all machines, while a process carries out its runs.
 `launch` the start of DBOS: the first process makes its tables.
 
 A lock ends with its process, however that ends. A process that is stopped (SIGSTOP, Ctrl-Z) keeps its locks: whoever
@@ -36,9 +37,9 @@ from reconnect.text import one_line
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-Kind = Literal["worker", "server", "launch"]
+Kind = Literal["worker", "server", "carrier", "launch"]
 
-_MET_BY_MACHINES: frozenset[Kind] = frozenset({"server"})
+_MET_BY_MACHINES: frozenset[Kind] = frozenset({"server", "carrier"})
 _POLL = 0.05
 #: How long a stopped process may hold what another one waits for, in seconds; how often it is looked for.
 STOPPED_SECONDS = 30.0

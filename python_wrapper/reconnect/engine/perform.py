@@ -108,6 +108,9 @@ class Performer:
                         return False
                     self.began.add(run.run_id)
                 self._tell()
+                if run.read().finished_at is not None:
+                    # Another machine took this one for gone.
+                    return False
                 log.about(run, _LOG, logging.INFO, "run begins")
                 if self._resumes and delivery.is_reported(run, self._settings):
                     # It was told from memory. What it changed may have been changed by a person since.
@@ -119,7 +122,7 @@ class Performer:
                 run.save()
                 return self._perform(run)
         except locks.StoppedHolderError as error:
-            return self.never_began(run, "timed_out", str(error))
+            return self.close(run, "timed_out", str(error))
         except ReconnectError as error:
             return self._finish(run, without_documents(run, "failed", str(error)), [])
         finally:
@@ -147,8 +150,8 @@ class Performer:
                 self._given_up.set()
             return self._given_up.is_set()
 
-    def never_began(self, run: Run, state: State, said: str) -> bool:
-        """Keeps that the run never began, and why; whether that goes to the incident."""
+    def close(self, run: Run, state: State, said: str) -> bool:
+        """Keeps that the run is not carried out, and why; whether that goes to the incident."""
         return self._finish(run, without_documents(run, state, said), [])
 
     def _perform(self, run: Run) -> bool:

@@ -6,13 +6,15 @@ import threading
 
 from reconnect import machine
 from reconnect.ansible.project import Project
+from reconnect.engine.locks import Locks
 from reconnect.engine.perform import Performer
 from reconnect.engine.progress import Progress
 from reconnect.engine.slots import Slot, Slots
 from reconnect.errors import StoreError
 from reconnect.reports import comment
-from reconnect.result import now, rfc3339
+from reconnect.result import State, now, rfc3339
 from reconnect.runs import unsent
+from reconnect.runs.guards import Guards
 from reconnect.runs.record import Pending
 from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
@@ -20,10 +22,9 @@ from reconnect.text import one_line
 
 
 def waiting(settings: Settings) -> list[Run]:
-    """The runs of this machine that nobody carries out at the moment, and those of any machine whose report is pending;
-    the oldest first."""
+    """The runs that nobody carries out at the moment, and those whose report is pending; the oldest first."""
     _take_over_unsent(settings)
-    abandoned = set(Slots(settings).abandoned())
+    abandoned = {*Slots(settings).abandoned(), *(run.run_id for run in lost(settings))}
     return [
         run
         for _, run in Runs(settings).waiting()
@@ -31,11 +32,15 @@ def waiting(settings: Settings) -> list[Run]:
     ]
 
 
-def told(run: Run) -> str:
+def told(run: Run, settings: Settings) -> str:
     """A line about a run that is not ended: what is pending, why, and until when."""
     record, incident = run.record, one_line(run.record.request.incident or "no incident", 120)
     if record.finished_at is None:
-        return f"{run.run_id}  {incident}  the run was interrupted; 'reconnect resume' starts it again"
+        kept, again = run.kept(), "the run was interrupted; 'reconnect resume' starts it again"
+        if kept and kept.worker and not machine.is_here(settings.state, kept.worker):
+            there = machine.of_worker(kept.worker)
+            again += f" on {there}; 'reconnect cancel {run.run_id}' ends it if that machine is gone"
+        return f"{run.run_id}  {incident}  {again}"
     pending, what = record.pending, "question" if record.question else "report"
     if pending is None:
         return f"{run.run_id}  {incident}  the {what} has not been tried yet"
@@ -86,6 +91,47 @@ def adopt(run_id: str, project: Project, settings: Settings, progress: Progress,
     try:
         if Runs(settings).adopt(run_id, slot.name):
             _work(slot, [run_id], Performer(project, settings, progress, cancelled), settings, cancelled)
+    finally:
+        slot.release()
+
+
+def lost(settings: Settings) -> list[Run]:
+    """The runs of other machines that no process carries out. Such a machine may resume them, or be gone."""
+    with Locks(settings) as locks:
+        return [
+            run
+            for worker, run in Runs(settings).waiting()
+            if worker is not None
+            and run.record.finished_at is None
+            and not machine.is_here(settings.state, worker)
+            and locks.holder("carrier", worker) is None
+        ]
+
+
+def withdraw(run: Run, performer: Performer, settings: Settings, state: State = "cancelled") -> bool | None:
+    """Ends a run that no worker has, or one of another machine that no process carries out, so that none begins it;
+    whether that goes to the incident. None where somebody has it."""
+    from reconnect.engine import durable
+
+    kept, run.record = run.kept(), run.read()
+    if kept is None or run.record.finished_at is not None or machine.is_here(settings.state, kept.worker):
+        return None
+    said = "The run was cancelled before it began."
+    slot = Slots(settings).empty()
+    try:
+        with Locks(settings) as locks:
+            if kept.worker is not None:
+                if not locks.take("carrier", kept.worker):
+                    return None
+                said = (
+                    f"The machine {machine.of_worker(kept.worker)}, which had this run, is gone. "
+                    "What it began is not known. Diagnose again."
+                )
+                durable.forget(run.run_id, settings)
+                Guards(settings).end_all(run.run_id)
+            if not Runs(settings).adopt(run.run_id, slot.name, kept.worker):
+                return None
+            return performer.close(run, state, said)
     finally:
         slot.release()
 

@@ -120,9 +120,9 @@ class Rows:
             row = connection.execute(sa.select(*columns).where(_RUNS.c.run_id == run_id)).first()
         return None if row is None else Kept(Asker(*row[:3]), row.worker, row.plan_hash)
 
-    def adopt(self, run_id: str, worker: str) -> bool:
-        """Gives a run that no worker has to this one; whether it is this one's now."""
-        own = sa.and_(_RUNS.c.run_id == run_id, _RUNS.c.worker.is_(None), tables.WAITING)
+    def adopt(self, run_id: str, worker: str, left_by: str | None) -> bool:
+        """Gives a run that `left_by` has, or no worker, to this one; whether it is this one's now."""
+        own = sa.and_(_RUNS.c.run_id == run_id, _RUNS.c.worker.is_not_distinct_from(left_by), tables.WAITING)
         with writing(self._engine) as connection:
             return connection.execute(_RUNS.update().where(own).values(worker=worker)).rowcount == 1
 

@@ -294,9 +294,9 @@ class Runs:
         """The ids of those that are this worker's, the oldest first."""
         return self._rows.worked_at(worker)
 
-    def adopt(self, run_id: str, worker: str) -> bool:
-        """Gives a run that no worker has to this one; whether it is this one's now."""
-        return self._rows.adopt(run_id, worker)
+    def adopt(self, run_id: str, worker: str, left_by: str | None = None) -> bool:
+        """Gives a run that no worker has, or one that is gone, to this one; whether it is this one's now."""
+        return self._rows.adopt(run_id, worker, left_by)
 
     def workers(self) -> list[str]:
         """The workers that have any of those."""

@@ -47,7 +47,7 @@ def serve(settings: Settings, with_worker: bool) -> None:
     if with_worker:
         inbox = application.state.inbox
         pollers = [Poller(desk, inbox, tracker) for tracker in own.polls]
-        working = [Worker(settings, desk.starter.wake, desk.plans.request_for_incidents), inbox, *pollers]
+        working = [Worker(here, settings, desk.starter.wake, desk.plans.request_for_incidents), inbox, *pollers]
         if own.notifications.mail or own.notifications.chat:
             working.append(Notifier(desk))
         if own.checks:

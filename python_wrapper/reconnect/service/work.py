@@ -28,6 +28,7 @@ from reconnect.engine.locks import file_of
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
 from reconnect.errors import ReconnectError
+from reconnect.result import State
 from reconnect.runs.holders import holder_of
 from reconnect.runs.store import Run, Runs
 from reconnect.service.loop import Loop
@@ -39,6 +40,8 @@ _LOG = logging.getLogger("reconnect.service.work")
 _PAUSE = 1.0
 #: Seconds between two looks for what was left and for reports that are due.
 _RESUME_SECONDS = 10.0
+#: Seconds after which a machine whose runs nobody carries out is gone. A machine that is there resumes them before.
+_GONE_SECONDS = 900.0
 #: Seconds until a run is begun again whose process failed before it had taken the run.
 _AGAIN_SECONDS = 30.0
 
@@ -47,13 +50,15 @@ class Worker(Loop):
     """Begins the runs that wait, at most `service.workers` at once and one at a time on a server; `ended` is called
     when one ended, and every few seconds, because some end elsewhere."""
 
-    def __init__(self, loaded: Settings, wake: threading.Event, ended: Callable[[], None]) -> None:
+    def __init__(self, here: Project, loaded: Settings, wake: threading.Event, ended: Callable[[], None]) -> None:
         super().__init__(_LOG, "cannot begin runs", _PAUSE, wake=wake)
+        self._project = here
         self._settings = loaded
         self._ended = ended
         self._runs = Runs(loaded)
         self._processes: dict[str, tuple[subprocess.Popen[bytes], frozenset[str]]] = {}
         self._not_before: dict[str, float] = {}
+        self._lost_since: dict[str, float] = {}
         self._resuming: subprocess.Popen[bytes] | None = None
         self._resume_at = time.monotonic()
 
@@ -89,7 +94,16 @@ class Worker(Loop):
             abandoned = self._runs.readable(Slots(self._settings).abandoned())
             if any(run.record.finished_at is None or resuming.due(run) for run in abandoned):
                 self._resuming = _process()
+        self._end_lost()
         self._ended()
+
+    def _end_lost(self) -> None:
+        """Ends what other machines have left for long: an open run keeps others from its servers."""
+        lost, moment = resuming.lost(self._settings), time.monotonic()
+        self._lost_since = {run.run_id: self._lost_since.get(run.run_id, moment) for run in lost}
+        for run in lost:
+            if moment - self._lost_since[run.run_id] >= _GONE_SECONDS:
+                end_lost(run, self._project, self._settings)
 
 
 def cancel(run: Run, here: Project, loaded: Settings) -> bool:
@@ -112,22 +126,21 @@ def cancel(run: Run, here: Project, loaded: Settings) -> bool:
     return False
 
 
-def _withdraw(run: Run, here: Project, loaded: Settings) -> bool:
-    """Ends a run that no worker has, so that none begins it; whether it was one."""
-    kept = run.kept()
-    if kept is None or kept.worker is not None:
+def end_lost(run: Run, here: Project, loaded: Settings) -> bool:
+    """Ends a run of a machine that is gone; whether it was one."""
+    if not _withdraw(run, here, loaded, "failed"):
         return False
-    said = {"run": run.run_id, "trace_id": kept.asker.trace_id}
-    performer, slot = Performer(here, loaded, _Log(said), threading.Event()), Slots(loaded).empty()
-    try:
-        if not Runs(loaded).adopt(run.run_id, slot.name):
-            return False
-        reported = performer.never_began(run, "cancelled", "The run was cancelled before it began.")
-    finally:
-        slot.release()
+    log.about(run, _LOG, logging.WARNING, "the machine of the run is gone; the run ends")
+    return True
+
+
+def _withdraw(run: Run, here: Project, loaded: Settings, state: State = "cancelled") -> bool:
+    """Ends a run that nobody has, so that none begins it; whether it was one."""
+    performer = Performer(here, loaded, _Log(run.traced()), threading.Event())
+    reported = resuming.withdraw(run, performer, loaded, state)
     if reported:
         _process()
-    return True
+    return reported is not None
 
 
 def _process(*words: str) -> subprocess.Popen[bytes]:

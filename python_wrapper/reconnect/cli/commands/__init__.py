@@ -47,7 +47,7 @@ COMMANDS = {
     "hold": ("holding", "Hold servers: no remedy begins on them until they are released."),
     "release": ("holding", "Release servers that are on hold."),
     "holds": ("holding", "Show what is on hold, since when, by whom and why."),
-    "cancel": ("deciding", "End a run of the service early."),
+    "cancel": ("deciding", "End a run early, also one whose machine is gone."),
     "approvals": ("deciding", "List the approvals of the service, pending and decided."),
     "approve": ("deciding", "Show a plan that needs an approval, and approve it."),
     "deny": ("deciding", "Deny a plan that needs an approval, and say why."),

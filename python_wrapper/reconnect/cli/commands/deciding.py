@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from reconnect import settings
+from reconnect.ansible import project
 from reconnect.cli import screen, terminal
 from reconnect.cli.options import Json, RunName
 from reconnect.cli.remote import runs
 from reconnect.cli.remote.connection import Connection
 from reconnect.errors import InputError
 from reconnect.result import rfc3339
+from reconnect.runs.store import Runs
+from reconnect.service import work
 from reconnect.service.contract.documents import ApprovalShown, Decided, RunShown
 from reconnect.text import one_line
 
@@ -35,10 +38,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def cancel(run: RunName) -> None:
-    """End a run of the service early. Its servers are cleaned up."""
-    connection = Connection(settings.load())
-    shown = runs.cancel(connection, runs.run_id_of(connection, run))
-    terminal.stdout().say(f"Ending run {shown.id}. 'reconnect show {shown.id}' shows the result.")
+    """End a run early, and clean up its servers. A run whose machine is gone ends, too."""
+    loaded = settings.load()
+    if loaded.url:
+        connection = Connection(loaded)
+        run_id = runs.cancel(connection, runs.run_id_of(connection, run)).id
+    else:
+        found = Runs(loaded).find(run)
+        if not work.cancel(found, project.find(loaded), loaded):
+            raise InputError(f"Cannot end run {found.run_id}: it has ended, or another machine carries it out.")
+        run_id = found.run_id
+    terminal.stdout().say(f"Ending run {run_id}. 'reconnect show {run_id}' shows the result.")
 
 
 def approvals(as_json: Json = False) -> None:

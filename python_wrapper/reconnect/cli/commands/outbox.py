@@ -13,6 +13,7 @@ from reconnect.cli.progress import Progress
 from reconnect.engine import resuming
 from reconnect.exit_codes import ExitCode
 from reconnect.runs.store import Run
+from reconnect.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,11 +24,12 @@ def add_to(app: typer.Typer) -> None:
 
 def outbox(as_json: Json = False) -> None:
     """Show the reports and questions that have not reached their incident, and the runs that were interrupted."""
-    waiting = resuming.waiting(settings.load())
+    loaded = settings.load()
+    waiting = resuming.waiting(loaded)
     if as_json:
         terminal.stdout().json([run.record.model_dump(mode="json") for run in waiting])
     else:
-        _list(waiting)
+        _list(waiting, loaded)
 
 
 def resume(verbose: Verbose = False) -> None:
@@ -35,10 +37,10 @@ def resume(verbose: Verbose = False) -> None:
     loaded = settings.load()
     log.to_file(loaded)
     left = resuming.resume(project.find(loaded), loaded, Progress(terminal.stderr(), verbose))
-    _list(left)
+    _list(left, loaded)
     raise typer.Exit(ExitCode.REPORT_PENDING if left else ExitCode.OK)
 
 
-def _list(runs: list[Run]) -> None:
+def _list(runs: list[Run], loaded: Settings) -> None:
     for run in runs:
-        terminal.stdout().print(Text(resuming.told(run)), soft_wrap=True)
+        terminal.stdout().print(Text(resuming.told(run, loaded)), soft_wrap=True)

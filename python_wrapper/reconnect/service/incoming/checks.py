@@ -15,19 +15,18 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from reconnect import exit_codes, machine
+from reconnect import machine
 from reconnect.ansible.inventory import Inventory
 from reconnect.engine import policy
-from reconnect.engine.perform import without_documents
 from reconnect.errors import InputError, ReconnectError, StoreError
 from reconnect.hours import within
 from reconnect.incidents.client_report import ClientReport
-from reconnect.reports import comment
-from reconnect.result import ending, now
+from reconnect.result import now
 from reconnect.runs import tables
 from reconnect.runs.database import reading, writing
 from reconnect.runs.record import Record
 from reconnect.runs.request import DIAGNOSE, Asked
+from reconnect.service import work
 from reconnect.service.desk import Desk
 from reconnect.service.loop import Loop
 from reconnect.service.starting import asker_of
@@ -88,16 +87,10 @@ class Checks(Loop):
         with reading(self._desk.engine) as connection:
             run_ids = list(connection.scalars(lost.where(_OPEN, _CHECKS.c.leased_until <= now())))
         for run in self._desk.runs.readable(run_ids):
-            own = sa.and_(_CHECKS.c.run_id == run.run_id, _CHECKS.c.leased_until <= now())
-            with writing(self._desk.engine) as connection:
-                claimed = _CHECKS.update().where(own).values(leased_until=now() + _LEASE, next_at=now())
-                if not connection.execute(claimed).rowcount:
-                    continue
-            results = without_documents(run, "failed", "The machine that carried out this check is gone.")
-            run.record.finished_at, run.record.endings = now(), {one.server: ending(one) for one in results}
-            run.record.exit_code = exit_codes.worst([exit_codes.of_result(one) for one in results])
-            run.finish(results, comment.markdown(run.record, results))
-            _LOG.warning("the machine of a check is gone; the check begins again", extra={"run": run.run_id})
+            if work.end_lost(run, self._desk.project, self._desk.settings):
+                own = _CHECKS.c.run_id == run.run_id
+                with writing(self._desk.engine) as connection:
+                    connection.execute(_CHECKS.update().where(own).values(next_at=now()))
 
     def _servers(self, check: CheckSettings, found: Inventory) -> list[str]:
         group = self._desk.settings.servers_group

@@ -132,11 +132,37 @@ def test_two_machines_see_each_other_s_runs(
     wait(lambda: (tmp_path / "begun").exists())
     process.kill()
     process.communicate()
-    assert (there.reconnect("resume").code, there.reconnect("outbox").stdout) == (0, "")
+    assert there.reconnect("resume").code == 0
+    assert "interrupted" in there.reconnect("outbox").stdout
     assert "interrupted" in here.reconnect("outbox").stdout
     (tmp_path / "go").touch()
     assert here.reconnect("resume").code == 0
     assert [run["exit_code"] for run in there.reconnect("runs", "--json").json()] == [0, 0]
+
+
+def test_a_run_of_a_machine_that_is_gone_ends_and_keeps_nobody_waiting(
+    machines: list[Workplace], wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    here, there = machines
+    here.playbook(SLOW)
+    incident = tmp_path / "incident.md"
+    process = here.start(
+        "diagnose-server", "alpha", "--inventory", str(here.inventory), "--incident", f"file:{incident}"
+    )
+    wait(lambda: (tmp_path / "begun").exists())
+    refused = there.reconnect("cancel", "latest")
+    assert (refused.code, "another machine carries it out" in refused.stderr) == (2, True)
+    process.kill()
+    process.communicate()
+    assert there.reconnect("cancel", "latest").code == 0
+    (tmp_path / "go").touch()
+    # Whoever stood behind it in the queue of the server has its turn.
+    assert there.diagnose("alpha").code == 0
+    assert there.reconnect("resume").code == 0
+    assert "which had this run, is gone." in incident.read_text()
+    # The machine is there again.
+    assert (here.reconnect("resume").code, here.reconnect("outbox").stdout) == (0, "")
+    assert (tmp_path / "begun").read_text().split() == ["begun"] * 2
 
 
 def test_an_incident_that_two_machines_are_asked_for_is_one_run(

@@ -14,6 +14,7 @@ from reconnect import log
 from reconnect import settings as loading
 from reconnect.ansible import project
 from reconnect.engine import resuming
+from reconnect.engine.locks import Locks
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
 from reconnect.names import Incident
@@ -35,7 +36,7 @@ ANN = Person("ann", "second_level")
 
 @pytest.fixture
 def worker(desk: Desk, settings: Settings) -> Worker:
-    return Worker(settings, desk.starter.wake, desk.plans.request_for_incidents)
+    return Worker(desk.project, settings, desk.starter.wake, desk.plans.request_for_incidents)
 
 
 @pytest.fixture
@@ -88,6 +89,48 @@ def test_a_run_that_waits_is_cancelled_at_once(
     assert not desk.cancel(there(Runs(settings).get(run.run_id)), ANN, "")
 
 
+LOST = "elsewhere-12345678.1"
+
+
+@pytest.mark.parametrize("incident", [None, Incident("rt", "17")])
+def test_a_run_of_a_machine_that_is_gone_is_seen_and_ended(
+    desk: Desk,
+    settings: Settings,
+    create: Callable[..., Run],
+    processes: list[tuple[Any, ...]],
+    incident: Incident | None,
+) -> None:
+    run = create("ann", LOST, incident)
+    assert [one.run_id for one in desk.outbox(ANN)] == [run.run_id]
+    assert f"on elsewhere-12345678; 'reconnect cancel {run.run_id}' ends it" in resuming.told(run, settings)
+    with Locks(settings) as carrier:
+        # Somebody there carries it out.
+        assert carrier.take("carrier", LOST)
+        assert (desk.outbox(ANN), desk.cancel(run, ANN, "")) == ([], False)
+    assert desk.cancel(run, ANN, "")
+    (result,) = run.results()
+    assert (run.read().endings, processes) == ({"alpha": "cancelled"}, [()] if incident else [])
+    assert there(result.error_message).startswith("The machine elsewhere-12345678, which had this run, is gone.")
+    # That machine is there again, and has nothing to do.
+    assert LOST not in Runs(settings).workers()
+    assert not Performer(desk.project, settings, work._Log(), threading.Event(), resumes=True).perform(run)
+    assert run.read().begun == 0
+
+
+def test_the_service_ends_what_another_machine_has_left_for_long(
+    worker: Worker, create: Callable[..., Run], processes: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, waits = create("ann", LOST), create("ann")
+    worker.look()
+    assert (lost.read().finished_at, processes) == (None, [])
+    monkeypatch.setattr(work, "_GONE_SECONDS", 0.0)
+    worker._resume_at = 0.0
+    worker.look()
+    assert lost.read().endings == {"alpha": "failed"}
+    worker.look()
+    assert processes == [(waits.run_id,)]
+
+
 def test_whoever_took_the_run_meanwhile_is_told_to_end_it(
     desk: Desk,
     settings: Settings,
@@ -97,8 +140,8 @@ def test_whoever_took_the_run_meanwhile_is_told_to_end_it(
 ) -> None:
     run, slot, told = create("ann"), Slots(settings).empty(), []
     monkeypatch.setattr(os, "kill", lambda pid, number: told.append((pid, number)))
-    monkeypatch.setattr(Runs, "adopt", lambda runs, run_id, worker: False)
-    kept = [run.kept(), create("ann", slot.name).kept()]
+    monkeypatch.setattr(Runs, "adopt", lambda runs, run_id, worker, left_by: False)
+    kept = [run.kept(), run.kept(), create("ann", slot.name).kept()]
     monkeypatch.setattr(type(run), "kept", lambda run: kept.pop(0))
     monkeypatch.setattr(work, "holder_of", lambda file: Holder(4711, "python", False))
     assert desk.cancel(run, ANN, "")

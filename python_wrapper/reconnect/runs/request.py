@@ -397,7 +397,7 @@ class Request(Options):
         """What two requests of an incident have in common where one run answers both."""
         options = Options.model_fields.items()
         asked = [name for name, field in options if not any(one.patience for one in _options(field.metadata))]
-        return [getattr(self, name) for name in ("playbook", "mode", "servers", "undo", "plan_of", *asked)]
+        return [getattr(self, name) for name in ("playbook", "mode", "servers", "undo", "plan", "plan_of", *asked)]
 
     def variables(self) -> dict[str, Any]:
         """The playbook's variables for this request."""

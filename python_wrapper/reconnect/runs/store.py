@@ -244,6 +244,7 @@ class Runs:
         ended_after: datetime,
         question: Sequence[str] = (),
         asker: Asker | None = None,
+        notes: Sequence[str] = (),
     ) -> tuple[Run, bool]:
         """The run that answers this request of an incident, and whether it is a new one, made as by `create`.
 
@@ -251,6 +252,7 @@ class Runs:
         the same request of an incident or the same plan; one that asked the same `question` answers it for ever.
         """
         run = self._new(request, question)
+        run.record.notes += notes
         origin = self._origin(run, worker, asker, asked_once=True)
         known = self._rows.insert_unless(run.record, origin, _json(client_report), within, ended_after)
         return (run, True) if known is None else (self._run(known), False)

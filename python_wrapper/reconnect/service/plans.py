@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
+from reconnect import texts
 from reconnect.result import PlannedRemedy, Result, approved_by_yes, now, steps
 from reconnect.runs import feed, tables
 from reconnect.runs.database import engine_of, reading, writing
@@ -63,10 +64,16 @@ class Plan:
         wanted = (one for one in self.confirmable if not approved_by_yes([one[1]]) or one[1].remedy in approvals)
         return replace(self, steps=tuple(wanted))
 
-    def confirmable_by(self, person: Person) -> bool:
-        """Whether this person may confirm what needs no second one: first level only what reaches one account."""
-        of_account = all(step.role in _OF_ACCOUNT for _, step in self.confirmable)
-        return person.may("confirm") and (of_account or person.may("approve"))
+    def confirmable_by(self, person: Person) -> list[tuple[str, PlannedRemedy]]:
+        """The steps of them that this person may confirm: first level only what reaches one account."""
+        if not person.may("confirm"):
+            return []
+        return [one for one in self.confirmable if one[1].role in _OF_ACCOUNT or person.may("approve")]
+
+    def left_by(self, person: Person | None) -> list[tuple[str, PlannedRemedy]]:
+        """The steps that need a second person, or that this one may not confirm; nobody asks for an incident."""
+        own = self.confirmable_by(person) if person is not None else self.confirmable
+        return [one for one in self.steps if one[1].decision in {"planned", "approval"} and one not in own]
 
 
 def plan_of(run: Run, results: Sequence[Result]) -> Plan | None:
@@ -102,43 +109,60 @@ class Plans:
     ) -> Run:
         """The run that carries out what needs no second person; see `Plan.meant` for `approvals`. `within` writes into
         the transaction that makes it."""
-        plan = self._current(run, plan_hash)
-        plan = plan if approvals is None else plan.meant(approvals)
+        shown = self._current(run, plan_hash)
+        plan = shown if approvals is None else shown.meant(approvals)
         if not plan.confirmable:
             raise Problem(409, "No step of this plan can be confirmed. Request an approval.")
-        if not plan.confirmable_by(person):
-            raise Problem(403, "Only second level may confirm a fix that affects a whole server.")
-        deed = _deed(person, address, "plan confirmed", run.run_id, plan)
-        asker = asker_of(person.name, "api", _trace(run))
-        return self._apply(run, plan.confirmable, asker, deed, within=within)
+        own = plan.confirmable_by(person)
+        if not own:
+            raise Problem(403, "Only second level may confirm a fix that affects a whole server. Request an approval.")
+        deed = _deed(person, address, "plan confirmed", run.run_id, replace(plan, steps=tuple(own)))
+        asker, notes = asker_of(person.name, "api", _trace(run)), []
+        others = [one for one in plan.confirmable if one not in own]
+        if others:
+            steps = ", ".join(sorted({f"{step.remedy} ({server})" for server, step in others}))
+            notes.append(texts.text("screen.left_to_second", run.record.request.language, steps=steps))
+
+        def noted(connection: sa.Connection, record: Record) -> None:
+            if others:
+                self._request(connection, run, shown, person.name, person, address)
+            if within is not None:
+                within(connection, record)
+
+        return self._apply(run, own, asker, deed, within=noted, notes=notes)
 
     def request(self, run: Run, plan_hash: str, asker: str | None, person: Person | None, address: str) -> str:
         """The id of the approval that this plan now waits for, the same for the same plan."""
         plan = self._current(run, plan_hash)
-        if not plan.approvable:
+        if not plan.left_by(person):
             raise Problem(409, "No step of this plan needs an approval.")
         with writing(self._engine) as connection:
-            known = sa.select(_APPROVALS.c.approval_id).where(
-                _APPROVALS.c.run_id == run.run_id, _APPROVALS.c.plan_hash == plan.digest
+            return self._request(connection, run, plan, asker, person, address)
+
+    def _request(
+        self, connection: sa.Connection, run: Run, plan: Plan, asker: str | None, person: Person | None, address: str
+    ) -> str:
+        known = sa.select(_APPROVALS.c.approval_id).where(
+            _APPROVALS.c.run_id == run.run_id, _APPROVALS.c.plan_hash == plan.digest
+        )
+        if (found := connection.scalar(known)) is not None:
+            return str(found)
+        approval_id = secrets.token_hex(8)
+        connection.execute(
+            _APPROVALS.insert().values(
+                approval_id=approval_id,
+                run_id=run.run_id,
+                plan_hash=plan.digest,
+                requested_by=asker,
+                requested_at=now(),
+                expires_at=_end(run),
+                state="pending",
+                comment="",
             )
-            if (found := connection.scalar(known)) is not None:
-                return str(found)
-            approval_id = secrets.token_hex(8)
-            connection.execute(
-                _APPROVALS.insert().values(
-                    approval_id=approval_id,
-                    run_id=run.run_id,
-                    plan_hash=plan.digest,
-                    requested_by=asker,
-                    requested_at=now(),
-                    expires_at=_end(run),
-                    state="pending",
-                    comment="",
-                )
-            )
-            feed.add(connection, "approval", run.run_id, now(), approval_id)
-            who = person or Person("hook", "")
-            audit.append(connection, _deed(who, address, "approval requested", approval_id, plan))
+        )
+        feed.add(connection, "approval", run.run_id, now(), approval_id)
+        who = person or Person("hook", "")
+        audit.append(connection, _deed(who, address, "approval requested", approval_id, plan))
         return approval_id
 
     def request_for_incidents(self) -> None:
@@ -248,6 +272,7 @@ class Plans:
         deed: audit.Deed,
         decision: tuple[str, dict[str, Any]] | None = None,
         within: Within | None = None,
+        notes: Sequence[str] = (),
     ) -> Run:
         """A run that carries out these steps, all agreed to, and no others, once for each plan that was shown."""
         if run.record.request.extra_vars:
@@ -270,7 +295,7 @@ class Plans:
                 within(connection, record)
 
         applied, new = self._runs.claim(
-            request, run.client_report(), within=noted, ended_after=run.record.started_at, asker=asker
+            request, run.client_report(), within=noted, ended_after=run.record.started_at, asker=asker, notes=notes
         )
         if not new:
             raise Problem(409, f"Run {applied.run_id} already carries out this plan.")

@@ -18,6 +18,8 @@ from reconnect.runs.feed import Kind
 from reconnect.runs.store import Run
 from reconnect.service.outgoing.channels import Message
 from reconnect.service.outgoing.faults import UNREACHABLE
+from reconnect.service.people import Person
+from reconnect.service.plans import plan_of
 from reconnect.settings import Settings
 from reconnect.text import one_line
 
@@ -51,7 +53,9 @@ def _approval(run: Run, approval_id: str, settings: Settings) -> tuple[str, str]
         until = connection.scalar(sa.select(_APPROVALS.c.expires_at).where(waits))
     if until is None:
         return None
-    remedies = sorted({f"{step.remedy} ({step.cause})" for _, step in steps(run.results(), "approval")})
+    plan = plan_of(run, run.results())
+    left = plan.left_by(Person("", "first_level")) if plan else []
+    remedies = sorted({f"{step.remedy} ({step.cause})" for _, step in left})
     return _text(run, settings, "notify.approval", remedies=", ".join(remedies), until=rfc3339(until)), "/approvals"
 
 

@@ -42,14 +42,13 @@ class Words:
 
 @dataclass(frozen=True)
 class PlanView:
-    """The plan of a run: what it would do, and what this person may do about it."""
+    """The plan of a run: what it would do, what this person may confirm of it, and what is left to a second one."""
 
     digest: str
     steps: list[PlannedStep]
     confirmable: list[PlannedStep]
-    approvable: list[PlannedStep]
+    left: list[PlannedStep]
     fresh: bool
-    may_confirm: bool
     approval: dict[str, Any] | None
 
 
@@ -96,10 +95,9 @@ def _plan(desk: Desk, run: Run, plan: Plan, person: Person, redaction: Redaction
     return PlanView(
         digest=plan.digest,
         steps=_clean(plan.steps, redaction),
-        confirmable=_clean(plan.confirmable, redaction),
-        approvable=_clean(plan.approvable, redaction),
+        confirmable=_clean(plan.confirmable_by(person), redaction),
+        left=_clean(plan.left_by(person), redaction),
         fresh=is_fresh(run),
-        may_confirm=plan.confirmable_by(person),
         approval=next(iter(asked), None),
     )
 

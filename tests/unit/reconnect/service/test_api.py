@@ -30,6 +30,7 @@ from reconnect.settings import Settings
 from ..conftest import ROOT, there
 from .conftest import ROLES, plan_of, plan_step, state_of
 
+BOTH = ["reload_peer", "start_asterisk"]
 ASKED = {"playbook": "diagnose-server", "servers": ["alpha"]}
 #: The options that need a right, each with a value.
 FOR_SECOND_LEVEL = {
@@ -339,6 +340,37 @@ def test_first_level_confirms_what_reaches_an_account_only(
     run = ended(run_id, plan_step("start_asterisk", "service"))
     answer = client.post(f"/v1/runs/{run_id}/confirm", json={"plan_hash": plan_of(run)}, headers=headers)
     assert answer.status_code == 403
+    assert client.post(f"/v1/runs/{run_id}/approvals", json={"plan_hash": plan_of(run)}, headers=headers).is_success
+
+
+@pytest.mark.parametrize(("role", "own"), [("first_level", ["reload_peer"]), ("second_level", BOTH), ("admin", [])])
+def test_of_a_mixed_plan_first_level_has_the_account_s_steps_and_asks_for_the_server_s(
+    client: TestClient,
+    token: Callable[..., dict[str, str]],
+    ended: Callable[..., Run],
+    settings: Settings,
+    desk: Desk,
+    role: str,
+    own: list[str],
+) -> None:
+    headers = token(role)
+    run_id = begin(client, headers)
+    run = ended(run_id, plan_step(), plan_step("start_asterisk", "service"))
+    applied = client.post(f"/v1/runs/{run_id}/confirm", json={"plan_hash": plan_of(run)}, headers=headers)
+    assert applied.status_code == (202 if own else 403)
+    if not own:
+        return
+    request = there(Runs(settings).get(applied.json()["id"])).record.request
+    assert [step.remedy for step in there(request.plan)] == own
+    waits = [one["approval_id"] for one in desk.plans.approvals("pending")]
+    if own == BOTH:
+        assert (applied.json()["notes"], waits) == ([], [])
+        return
+    assert applied.json()["notes"] == ["An approval of second level was requested for start_asterisk (alpha)."]
+    (confirmed,) = [row for row in audit.newest(desk.engine, 10) if row["what"] == "plan confirmed"]
+    assert confirmed["data"] == {"remedies": ["alpha: reload_peer"]}
+    # The approval is of the whole plan, and is no second yes to the same run.
+    assert decide(client, *waits, token("second_level"), plan_of(run)).json()["applied_run_id"] != applied.json()["id"]
 
 
 def test_an_old_plan_is_not_carried_out(

@@ -267,6 +267,11 @@ class Asked(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> Asked:
+        # A program may name what its playbook does not take. The servers have one name there.
+        taken = {"playbook", "servers", "server", *(one.name for one in self.options(self.playbook))}
+        for name, field in type(self).model_fields.items():
+            if name not in taken and getattr(self, name) != field.get_default(call_default_factory=True):
+                raise ValueError(f"{self.playbook.removesuffix('.yml')} does not take the option {name}")
         for what in ("vault", "become"):
             if getattr(self, f"ask_{what}_pass") and getattr(self, f"{what}_password_file"):
                 raise ValueError(f"--ask-{what}-pass and --{what}-password-file exclude each other")

@@ -11,7 +11,7 @@ from reconnect import outcomes, texts
 from reconnect.incidents import escalation
 from reconnect.reports import pages
 from reconnect.reports.redaction import Redaction
-from reconnect.result import Result, now, rfc3339, steps
+from reconnect.result import Result, now, rfc3339
 from reconnect.runs import tables
 from reconnect.runs.database import engine_of, reading
 from reconnect.runs.feed import Kind

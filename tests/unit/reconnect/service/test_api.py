@@ -19,7 +19,7 @@ from reconnect.errors import StoreError
 from reconnect.result import now
 from reconnect.runs import tables
 from reconnect.runs.database import reading, writing
-from reconnect.runs.request import DIAGNOSE, Asked
+from reconnect.runs.request import DIAGNOSE, FIX, Asked, Playbook
 from reconnect.runs.store import Run, Runs
 from reconnect.service import audit, metrics
 from reconnect.service.desk import Desk
@@ -196,7 +196,7 @@ def test_the_same_key_and_request_are_one_run(
         second.json(),
         second.headers["Location"],
     )
-    assert client.post("/v1/runs", json=ASKED | {"watch": 1}, headers=headers).status_code == 422
+    assert client.post("/v1/runs", json=ASKED | {"timeout": 60}, headers=headers).status_code == 422
     assert len(Runs(settings).newest()) == 1
 
 
@@ -280,6 +280,21 @@ def test_options_that_do_not_fit_together_are_refused(client: TestClient, token:
     answer = client.post("/v1/runs", json=ASKED | {"idle_test": 200}, headers=token("second_level"))
     assert answer.status_code == 422
     assert answer.json()["detail"] == "--idle-test 200 takes a --timeout of at least 460 s."
+
+
+@pytest.mark.parametrize("playbook", [DIAGNOSE, FIX])
+def test_an_option_that_the_playbook_does_not_take_is_refused(
+    client: TestClient, token: Callable[..., dict[str, str]], playbook: Playbook
+) -> None:
+    taken = {one.name for one in Asked.options(playbook)}
+    others = {"rotate_password": True, "go_on": True, "watch": 9, "call_test": True, "capture": 9}
+    name = playbook.removesuffix(".yml")
+    asked = ASKED | {"playbook": name, "account": "1005"}
+    for option, value in others.items():
+        answer = client.post("/v1/runs", json=asked | {option: value}, headers=token("second_level"))
+        assert answer.status_code == (202 if option in taken else 422), option
+        if option not in taken:
+            assert answer.json()["detail"] == f"{name} does not take the option {option}."
 
 
 @pytest.mark.attack("a program sets variables of the control node with its request", harm="execution")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from reconnect import machine
 from reconnect.result import json_schema
 from trials.kept import holding
 
@@ -226,7 +227,7 @@ def test_a_run_leaves_private_documents_only(found: Workplace) -> None:
     assert there(run.report()).startswith("# Reconnect: diagnosis of alpha")
     # The database, what it is locked with, the names of the inventory, and nothing of the run.
     files = {path.name for path in state.rglob("*") if path.is_file() and path.parent.name != "inventories"}
-    locks = {"1.lock", "alpha.lock", "dbos.lock"}
+    locks = {"1.lock", f"{machine.worker(state, 1)}.lock", "alpha.lock", "dbos.lock"}
     assert files - {"workflows.sqlite-wal", "workflows.sqlite-shm"} == {"workflows.sqlite", "machine", *locks}
     for path in [state, *state.rglob("*")]:
         forbidden = stat.S_IRWXG | stat.S_IRWXO

@@ -204,6 +204,8 @@ def test_what_a_client_says_in_its_contact_is_no_reason_to_lift_a_ban(banned: di
         guess = {"event": "InvalidPassword", "address": CLIENT, "time": "2026-01-01T00:00:00Z"}
         attempts = {"addresses": {CLIENT: {"InvalidPassword": 9}}, "events": {"InvalidPassword": 9}, "last": guess}
         banned["account"]["attempts"] = {"ok": True, "seconds": 0.1, "data": {**attempts, "latest": {CLIENT: guess}}}
+        # That the client was refused, too, does not say from where.
+        banned["client_report"] = {"error_message": "401 Unauthorized"}
     assert "path.client" not in [one["code"] for one in judge.judge(banned)["findings"]]
     # The server itself saw the account there.
     login = {"addresses": {CLIENT: {"SuccessfulAuth": 1}}, "events": {"SuccessfulAuth": 1}, "latest": {}}

@@ -186,12 +186,16 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     return cut[len(cut) - sum(length <= LOG_CHARACTERS for length in room) :]
 
 
-def own_client(evidence: Evidence, address: object, claimed: bool = True) -> str:
+def own_client(evidence: Evidence, address: object) -> str:
     """How we know that an attempt from an address is the user's own client's, as a sentence; "" when we do not.
 
-    Anybody can try a password on any account: a stranger's attempt says nothing of the user's client. ``claimed``: an
-    address that the client names in its contact is its own.
+    Anybody can try a password on any account: a stranger's attempt says nothing of the user's client.
     """
+    return _reports_refusal(evidence) or _own_address(evidence, address, claimed=True)
+
+
+def _reports_refusal(evidence: Evidence) -> str:
+    """That the client reports a refused login, as a sentence, or "". From where it tried to log in, it does not say."""
     report = evidence.client_report
     lines = report_lines(report)
     said = dialogue.read(lines)
@@ -201,6 +205,12 @@ def own_client(evidence: Evidence, address: object, claimed: bool = True) -> str
     known = [one for one in signatures() if one.name in _LOGIN_LINES] if lines else []
     if refused or any(one.last(left, "\n".join(left)) is not None for one in known):
         return "The client reports that its login was refused."
+    return ""
+
+
+def _own_address(evidence: Evidence, address: object, claimed: bool) -> str:
+    """How we know that an address is the user's own client's, as a sentence; "" when we do not. ``claimed``: one that
+    the client names in its contact is its own."""
     host = place(str(address))[0]
     if host and host in set(_addresses_of_account(evidence, claimed)):
         return f"The account has registered from {host} before."
@@ -213,14 +223,17 @@ def client_attempt(evidence: Evidence, claimed: bool = True) -> Mapping[str, Any
     """The newest security event of the account's own client; empty without any.
 
     Anybody can send requests in the account's name: where its client's addresses are known, a stranger's do not count.
-    ``claimed`` is as for `own_client`.
+    ``claimed`` is as for `_own_address`.
     """
     found = evidence.probe("account", "attempts")
     last: Mapping[str, Any] = (found.data.get("last") or {}) if found.ok else {}
-    if not last or own_client(evidence, last.get("address"), claimed):
+    if not last or _own_address(evidence, last.get("address"), claimed):
         return last
     own = set(_addresses_of_account(evidence, claimed))
     mine = [one for one in (found.data.get("latest") or {}).values() if _host(one.get("address")) in own]
+    if _reports_refusal(evidence):
+        # What worked is not what the client reports: it may be elsewhere since.
+        mine = [one for one in mine if one.get("event") != "SuccessfulAuth"]
     return max(mine, key=lambda one: str(one.get("time") or ""), default=last)
 
 
@@ -237,7 +250,7 @@ def client_addresses(evidence: Evidence, claimed: bool = True) -> list[str]:
     if sessions.ok and isinstance(sessions.data, Mapping):
         logged = sessions.data.get("account") or {}
     found = [_host(one.get("address")) for one in (logged.get("entries") or [])[:1]]
-    if own_client(evidence, attempt.get("address"), claimed):
+    if _own_address(evidence, attempt.get("address"), claimed):
         found.append(_host(attempt.get("address")))
     found += [_host(one.get("uri")) for one in contacts if one.get("status") != "Reachable"]
     return [address for address in dict.fromkeys(found) if address]
@@ -316,7 +329,7 @@ def _rewrites_contacts(evidence: Evidence) -> bool:
 
 
 def _addresses_of_account(evidence: Evidence, claimed: bool = True) -> Iterator[str]:
-    """The addresses from which the account has a contact, or has logged in; ``claimed`` is as for `own_client`."""
+    """The addresses from which the account has a contact, or has logged in; ``claimed`` is as for `_own_address`."""
     live, rows, sessions, attempts = (
         evidence.probe("account", name) for name in ("live", "rows", "sessions", "attempts")
     )

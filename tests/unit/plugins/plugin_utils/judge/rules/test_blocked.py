@@ -190,6 +190,25 @@ def test_the_ban_of_a_contact_is_found_where_nothing_logs_sessions(banned: dict[
     assert "client_banned" not in [one["cause"] for one in judge.judge(banned)["findings"]]
 
 
+@pytest.mark.parametrize(("nat", "found"), [("force_rport,comedia", [CLIENT]), ("yes", [CLIENT]), ("comedia", [])])
+def test_the_ban_of_a_contact_of_chan_sip_is_found_where_it_is_the_source_address(
+    banned: dict[str, Any], nat: str, found: list[str]
+) -> None:
+    banned["account"]["sessions"] = {"ok": False, "seconds": 0.0, "error": "skipped", "message": ""}
+    contact = {"uri": "sip:1001@192.168.1.5:5060", "source": f"{CLIENT}:40000", "status": "Unknown", "rtt_ms": None}
+    banned["account"]["live"]["data"]["contacts"] = [contact]
+    assert [root["about"] for root in judge.judge(banned)["verdict"]["root_causes"]] == [CLIENT]
+    # Its table says so, too; a newest attempt from there is the client's then.
+    banned["account"]["live"]["data"]["contacts"] = []
+    stored = {"fullcontact": contact["uri"], "ipaddr": CLIENT, "port": 40000}
+    rows = {"endpoint": {"name": "1001", "nat": nat}, "contacts": [stored]}
+    banned["account"]["rows"] = {"ok": True, "seconds": 0.1, "data": rows}
+    guess = {"event": "InvalidPassword", "address": CLIENT, "time": "2026-01-01T00:00:00Z"}
+    attempts = {"addresses": {CLIENT: {"InvalidPassword": 9}}, "events": {"InvalidPassword": 9}, "last": guess}
+    banned["account"]["attempts"] = {"ok": True, "seconds": 0.1, "data": {**attempts, "latest": {CLIENT: guess}}}
+    assert [one["about"] for one in judge.judge(banned)["findings"] if one["code"] == "path.client"] == found
+
+
 @pytest.mark.attack("a client that names another's address in its contact, to have it unbanned", harm="breach")
 @pytest.mark.parametrize("attacks", [False, True])
 def test_what_a_client_says_in_its_contact_is_no_reason_to_lift_a_ban(banned: dict[str, Any], attacks: bool) -> None:

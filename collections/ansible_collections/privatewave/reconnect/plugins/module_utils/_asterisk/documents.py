@@ -227,8 +227,15 @@ class Asterisk(TypedDict, total=False):
     crashes: Probe[Crashes]
 
 
-class Contact(TypedDict):
-    """A contact of an account. ``status`` is Asterisk's word, ``rtt_ms`` milliseconds of its last answer or null."""
+class _Source(TypedDict, total=False):
+    source: str
+
+
+class Contact(_Source):
+    """A contact of an account. ``status`` is Asterisk's word, ``rtt_ms`` milliseconds of its last answer or null.
+
+    ``source``: where its packets came from, where chan_sip keeps that; the URI is what the client says.
+    """
 
     uri: str
     status: str

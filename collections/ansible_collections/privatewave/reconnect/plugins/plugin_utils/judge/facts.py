@@ -245,14 +245,15 @@ def client_addresses(evidence: Evidence, claimed: bool = True) -> list[str]:
     """
     sessions, attempt = evidence.probe("account", "sessions"), client_attempt(evidence, claimed)
     live = evidence.probe("account", "live")
-    contacts = (live.data.get("contacts") or []) if live.ok and (claimed or _rewrites_contacts(evidence)) else []
+    contacts = (live.data.get("contacts") or []) if live.ok else []
     logged: Mapping[str, Any] = {}
     if sessions.ok and isinstance(sessions.data, Mapping):
         logged = sessions.data.get("account") or {}
     found = [_host(one.get("address")) for one in (logged.get("entries") or [])[:1]]
     if _own_address(evidence, attempt.get("address"), claimed):
         found.append(_host(attempt.get("address")))
-    found += [_host(one.get("uri")) for one in contacts if one.get("status") != "Reachable"]
+    away = [one for one in contacts if one.get("status") != "Reachable"]
+    found += [_host(one.get(name)) for one in away for name in _places(evidence, claimed)]
     return [address for address in dict.fromkeys(found) if address]
 
 
@@ -321,11 +322,20 @@ def registers(evidence: Evidence) -> bool:
     return any(found.ok and bool(found.data.get("registered") and found.data.get("listed")) for found in tests)
 
 
-def _rewrites_contacts(evidence: Evidence) -> bool:
-    """Whether Asterisk writes the address that a packet came from into the contact of the account."""
+def _places(evidence: Evidence, claimed: bool) -> list[str]:
+    """The fields of a contact that say where its client is; without ``claimed`` those that Asterisk writes there
+    itself, from the packets: the URI of chan_pjsip, and the address of chan_sip, where the account says so."""
     rows = evidence.probe("account", "rows")
     endpoint = (rows.data.get("endpoint") if rows.ok else None) or {}
-    return is_yes(endpoint.get("rewrite_contact"))
+    nat = re.split(r"[,\s]+", str(endpoint.get("nat") or "").lower())
+    written = {
+        "source": True,
+        "uri": claimed or is_yes(endpoint.get("rewrite_contact")),
+        "ipaddr": claimed or not {"yes", "route", "force_rport"}.isdisjoint(nat),
+        "fullcontact": claimed,
+        "via_addr": claimed,
+    }
+    return [name for name, is_written in written.items() if is_written]
 
 
 def _addresses_of_account(evidence: Evidence, claimed: bool = True) -> Iterator[str]:
@@ -337,9 +347,8 @@ def _addresses_of_account(evidence: Evidence, claimed: bool = True) -> Iterator[
         *((live.data.get("contacts") or []) if live.ok else []),
         *((rows.data.get("contacts") or []) if rows.ok else []),
     ]
-    said = ("uri", "fullcontact", "via_addr", "ipaddr") if claimed else ("uri",) if _rewrites_contacts(evidence) else ()
     for contact in contacts:
-        yield from (_host(contact.get(name)) for name in said)
+        yield from (_host(contact.get(name)) for name in _places(evidence, claimed))
     logged = (sessions.data.get("account") if sessions.ok and isinstance(sessions.data, Mapping) else None) or {}
     yield from (_host(one.get("address")) for one in logged.get("entries") or [] if one.get("event") == "REGISTER")
     addresses = attempts.data.get("addresses") or {} if attempts.ok else {}

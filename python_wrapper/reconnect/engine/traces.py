@@ -26,8 +26,10 @@ from reconnect.settings.trackers import Server
 from reconnect.text import one_line
 
 _LOG = logging.getLogger("reconnect.engine.traces")
-#: How long a run waits for the collector, in seconds.
+#: How long a run waits for the collector, in seconds; its report waits no second time.
 SECONDS = 5.0
+#: The runs that have waited so long in vain.
+_waited: set[str] = set()
 _INTERNAL, _CLIENT = 1, 3
 _ERROR = {"code": 2}
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,11 +161,14 @@ def _tell(run: Run, spans: Sequence[Mapping[str, Any]], url: str) -> None:
                 "POST", "", {200}, json_body=document
             )
             failed.clear()
+            _waited.discard(run.run_id)
         except ReconnectError as error:
             failed[:] = [str(error)]
 
     sender = threading.Thread(target=send, daemon=True)
     sender.start()
-    sender.join(SECONDS)
+    sender.join(0 if run.run_id in _waited else SECONDS)
+    if sender.is_alive():
+        _waited.add(run.run_id)
     if failed:
         log.about(run, _LOG, logging.WARNING, f"cannot send the trace: {failed[0]}")

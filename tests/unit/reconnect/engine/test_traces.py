@@ -152,6 +152,26 @@ def test_a_collector_that_fails_is_a_warning(
     assert (line.levelname, line.__dict__["run"]) == ("WARNING", run.run_id)
 
 
+def test_a_run_and_its_report_wait_once_for_a_collector_that_is_silent(
+    run: Run, settings: Settings, server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, waits = threading.Event(), []
+
+    class Sender(threading.Thread):
+        def join(self, timeout: float | None = None) -> None:
+            waits.append(timeout)
+
+    def wait(_: object) -> None:
+        over.wait(120)
+
+    server.raw = wait
+    monkeypatch.setattr(threading, "Thread", Sender)
+    traces.ended(run, [a_result(run)], settings)
+    traces.reported(run, 1, BEGAN, BEGAN, False, settings)
+    assert waits == [traces.SECONDS, 0]
+    over.set()
+
+
 @pytest.mark.parametrize("address", ["ftp://alpha/v1", "alpha:4318", "http://ann:secret@alpha/v1/traces"])
 def test_an_address_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("RECONNECT_TRACES_URL", address)

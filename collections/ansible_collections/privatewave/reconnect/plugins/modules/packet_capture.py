@@ -50,6 +50,7 @@ capture:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.privatewave.reconnect.plugins.module_utils._background import remove_job_when_cancelled
 from ansible_collections.privatewave.reconnect.plugins.module_utils._net import capture
 
 
@@ -68,6 +69,7 @@ def main() -> None:
         module.fail_json(msg="seconds must be from 1 to {0}.".format(capture.MAX_SECONDS))
     if not 0 < len(asked["ports"]) <= 8 or not all(0 < port < 65536 for port in asked["ports"]):
         module.fail_json(msg="ports must be from one to eight ports.")
+    remove_job_when_cancelled()
     limit = min(max(asked["max_bytes"], 0), capture.MAX_BYTES)
     module.exit_json(changed=False, **capture.answer(asked["ports"], asked["seconds"], limit, asked["mask_numbers"]))
 

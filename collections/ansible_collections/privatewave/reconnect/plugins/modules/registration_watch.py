@@ -134,12 +134,15 @@ begun:
 import contextlib
 import json
 import os
-import signal
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account import watch
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk import reconnect
+from ansible_collections.privatewave.reconnect.plugins.module_utils._background import (
+    remove_job_when_cancelled,
+    when_cancelled,
+)
 from ansible_collections.privatewave.reconnect.plugins.module_utils._net import connections
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._settings import filled
@@ -176,14 +179,12 @@ def remove_when_cancelled(path: str) -> None:
     """Whoever made the file's folder removes both when the watch has ended. Where the run is cancelled, nobody is left
     to do so."""
 
-    def end(number: int, _frame: Any) -> None:
+    def remove() -> None:
         with contextlib.suppress(OSError):
             os.unlink(path)
             os.rmdir(os.path.dirname(path))
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
 
-    signal.signal(signal.SIGTERM, end)
+    when_cancelled(remove)
 
 
 def main() -> None:
@@ -208,6 +209,8 @@ def main() -> None:
     settings = filled(asked["settings"] or {})
     if asked["seen"]:
         remove_when_cancelled(asked["seen"])
+    else:
+        remove_job_when_cancelled()
 
     def begin() -> Any:
         return reconnect.reconnect(settings, asked["account"], not module.check_mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from reconnect.ansible import judging
 from reconnect.incidents.client_report import ClientReport
 from reconnect.reports import bundle, pages
+from reconnect.reports.case import UNKNOWN
 from reconnect.reports.redaction import command_of
 from reconnect.result import Outcome, Result, State
 from reconnect.runs.record import Wanted
@@ -26,6 +28,7 @@ from reconnect.service.contract import openapi
 from reconnect.service.contract.documents import (
     ApprovalId,
     ApprovalShown,
+    CaseShown,
     CheckLink,
     Decided,
     HoldShown,
@@ -111,6 +114,15 @@ class Decision(Confirmation):
 
     decision: Literal["approve", "deny"]
     comment: str = Field(default="", max_length=1000)
+
+
+class Wrong(BaseModel):
+    """The root cause that is right, `none` or `unknown`; `server` is needed where the run had several."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cause: str = Field(default=UNKNOWN, max_length=80)
+    server: str | None = Field(default=None, max_length=253)
 
 
 class Hold(BaseModel):
@@ -305,6 +317,13 @@ def router(desk: Desk) -> APIRouter:
         run = desk.ended_run(run_id, person)
         address = address_of(request.scope)
         return Requested(approval_id=desk.plans.request(run, body.plan_hash, person.name, person, address))
+
+    @api.post("/runs/{run_id}/wrong", responses=openapi.problems(409))
+    def wrong(request: Request, run_id: RunId, body: Wrong, person: Person = right("correct")) -> CaseShown:
+        """Say that the verdict on a server is wrong, and get its evidence without secrets as a case for the tests."""
+        run = desk.ended_run(run_id, person)
+        files = desk.wrong(run, body.server, body.cause, person, address_of(request.scope))
+        return CaseShown(files={name: base64.b64encode(content).decode() for name, content in files.items()})
 
     @api.post("/runs/{run_id}/cancel", status_code=202, response_model=RunShown, responses=openapi.problems(409))
     def cancel(request: Request, run_id: RunId, person: Person = right("diagnose")) -> Any:

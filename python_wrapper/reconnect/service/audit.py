@@ -29,6 +29,7 @@ What = Literal[
     "plan approved",
     "plan denied",
     "approval requested",
+    "verdict called wrong",
     "held",
     "released",
     "self-check link made",

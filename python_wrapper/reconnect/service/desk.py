@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fastapi import Request
 
 from reconnect import names
-from reconnect.ansible import inventory
+from reconnect.ansible import inventory, judging
 from reconnect.ansible.project import Project
 from reconnect.engine import resuming
 from reconnect.errors import InputError
@@ -19,6 +19,7 @@ from reconnect.incidents import spelling
 from reconnect.incidents.client_report import ClientReport
 from reconnect.incidents.intake import Intake
 from reconnect.incidents.trackers import open_incident
+from reconnect.reports import case
 from reconnect.result import rfc3339
 from reconnect.runs import tables
 from reconnect.runs.database import engine_of, reading, writing
@@ -206,6 +207,14 @@ class Desk:
             return False
         self.note(audit.Deed(person.name, person.role, address, "run cancelled", run.run_id))
         return True
+
+    def wrong(self, run: Run, server: str | None, cause: str, person: Person, address: str) -> dict[str, bytes]:
+        """Keeps that a verdict is wrong; the files of the case by their names. Raises InputError."""
+        causes = judging.causes(self.project)
+        found, files = case.mark_wrong(run, run.results(), server, cause, causes, self.settings)
+        data = {"server": found, "cause": cause}
+        self.note(audit.Deed(person.name, person.role, address, "verdict called wrong", run.run_id, data=data))
+        return files
 
     def ready(self) -> None:
         """Raises ReconnectError where the store does not answer."""

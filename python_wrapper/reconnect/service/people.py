@@ -34,12 +34,12 @@ from reconnect.texts import Language
 _USERS, _TOKENS, _SESSIONS, _SELFCHECKS = tables.users, tables.tokens, tables.sessions, tables.selfchecks
 
 #: `diagnose`: begin and watch runs that change nothing. `confirm`: have fixes of account and client carried out.
-#: `approve`: have any plan of somebody else carried out. `test`: options that ask for it (runs/request.py).
-#: `hold`: hold and release servers. `audit`: read who did what, and the statistics.
-Right = Literal["diagnose", "confirm", "approve", "test", "hold", "audit"]
+#: `approve`: have any plan of somebody else carried out. `correct`: say that a verdict is wrong. `test`: options that
+#: ask for it (runs/request.py). `hold`: hold and release servers. `audit`: read who did what, and the statistics.
+Right = Literal["diagnose", "confirm", "approve", "correct", "test", "hold", "audit"]
 RIGHTS: dict[str, frozenset[Right]] = {
     "first_level": frozenset({"diagnose", "confirm"}),
-    "second_level": frozenset({"diagnose", "confirm", "approve", "test", "hold", "audit"}),
+    "second_level": frozenset({"diagnose", "confirm", "approve", "correct", "test", "hold", "audit"}),
     "admin": frozenset({"diagnose", "hold", "audit"}),
 }
 LEAST_PASSWORD, MOST_PASSWORD = 12, 256

@@ -63,7 +63,8 @@ COMMANDS = {
 }
 #: What a service (RECONNECT_URL) carries out, and what needs neither service nor store.
 AT_SERVICE = (
-    *("diagnose-server", "fix-account-config", "runs", "show", "report", "bundle", "hold", "release", "holds"),
+    *("diagnose-server", "fix-account-config", "runs", "show", "report", "bundle", "wrong"),
+    *("hold", "release", "holds"),
     *("cancel", "approvals", "approve", "deny"),
 )
 ANYWHERE = ("causes", "judge", "schema", "version", "accounts", "doctor", "inspect")

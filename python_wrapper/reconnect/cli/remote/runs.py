@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import queue
 import re
@@ -20,7 +21,7 @@ from reconnect.names import Incident
 from reconnect.result import Result
 from reconnect.runs.record import Record, Wanted
 from reconnect.runs.request import Request
-from reconnect.service.contract.documents import RunPage, RunShown
+from reconnect.service.contract.documents import CaseShown, RunPage, RunShown
 from reconnect.settings import Settings
 from reconnect.text import one_line
 
@@ -93,6 +94,15 @@ def file_of(settings: Settings, prefix: str, name: str) -> tuple[str, bytes]:
     connection = Connection(settings)
     run_id = run_id_of(connection, prefix)
     return run_id, connection.file(f"/runs/{run_id}/{name}")
+
+
+def wrong(settings: Settings, prefix: str, server: str | None, cause: str) -> dict[str, bytes]:
+    """Says that a verdict of the run whose id begins with `prefix` is wrong; the files of the case by their names."""
+    connection = Connection(settings)
+    said = {"server": server, "cause": cause}
+    path = f"/runs/{run_id_of(connection, prefix)}/wrong"
+    case = connection.ask(CaseShown, "POST", path, again=True, json=said)
+    return {name: base64.b64decode(content) for name, content in case.files.items()}
 
 
 def run_id_of(connection: Connection, prefix: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from reconnect.result import Mode, Result, Time
 from reconnect.runs.record import Delivery, Pending
@@ -88,6 +88,12 @@ class ApprovalShown(BaseModel):
     decided_at: Time | None
     comment: str
     applied_run_id: RunId | None
+
+
+class CaseShown(BaseModel):
+    """A verdict that is wrong, as a case for the tests: its files by their names, in Base64."""
+
+    files: dict[Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{1,32}\.[0-9]{3,5}\.(json\.gz|yml)$")], str]
 
 
 class CheckLink(BaseModel):

@@ -52,6 +52,7 @@ MATRIX = [
     ("POST", "/v1/runs/{run}/confirm", {"plan_hash": "{plan}"}, ("first_level", "second_level")),
     ("POST", "/v1/runs/{run}/approvals", {"plan_hash": "{plan}"}, ROLES),
     ("POST", "/v1/runs/{run}/cancel", None, ROLES),
+    ("POST", "/v1/runs/{run}/wrong", {"cause": "none"}, ("second_level",)),
     ("POST", "/v1/selfchecks", {"server": "alpha", "account": "1001"}, ROLES),
     ("GET", "/v1/approvals", None, ROLES),
     (
@@ -385,7 +386,8 @@ def test_of_a_mixed_plan_first_level_has_the_account_s_steps_and_asks_for_the_se
     (confirmed,) = [row for row in audit.newest(desk.engine, 10) if row["what"] == "plan confirmed"]
     assert confirmed["data"] == {"remedies": ["alpha: reload_peer"]}
     # The approval is of the whole plan, and is no second yes to the same run.
-    assert decide(client, *waits, token("second_level"), plan_of(run)).json()["applied_run_id"] != applied.json()["id"]
+    (waiting,) = waits
+    assert decide(client, waiting, token("second_level"), plan_of(run)).json()["applied_run_id"] != applied.json()["id"]
 
 
 def test_an_old_plan_is_not_carried_out(

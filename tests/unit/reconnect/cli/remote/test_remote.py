@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import tarfile
@@ -11,16 +12,17 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from reconnect.ansible.project import Project
 from reconnect.cli import commands
 from reconnect.cli.remote import connection, running, runs
 from reconnect.errors import InputError
 from reconnect.runs.request import DIAGNOSE, FIX, Asked, Declared, Playbook
 from reconnect.runs.store import Runs
-from reconnect.service import api
+from reconnect.service import api, audit
 from reconnect.service.desk import Desk
 from reconnect.settings import Settings
 
-from ...conftest import there
+from ...conftest import ROOT, there
 from ...service.conftest import plan_step
 from .conftest import Command
 
@@ -185,6 +187,33 @@ def test_approve_without_apply_is_refused(reconnect: Command, settings: Settings
         code, _, error = reconnect("second_level", *words, "--approve", "restart_asterisk")
         assert (code, "--approve works only with --apply" in error) == (2, True)
     assert Runs(settings).newest() == []
+
+
+def test_a_wrong_verdict_is_a_case_here_and_counted_there(
+    reconnect: Command,
+    worker: list[list[dict[str, Any]]],
+    settings: Settings,
+    desk: Desk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk, "project", Project(ROOT))
+    monkeypatch.chdir(tmp_path)
+    worker.append([])
+    reconnect("first_level", "diagnose-server", "alpha")
+    (run,) = Runs(settings).newest()
+    run.keep_evidence("alpha", json.dumps({"settings": {"password": "Kanarienvogel7"}}).encode())
+    code, _, error = reconnect("first_level", "wrong", "latest", "--cause", "client_banned")
+    assert (code, "(403)" in error, next(iter(Runs(settings).endings())).right) == (2, True, None)
+    code, _, error = reconnect("second_level", "wrong", "latest", "--cause", "client_bannd")
+    assert (code, "Near it: client_banned" in error) == (2, True)
+    code, _, error = reconnect("second_level", "wrong", "latest", "--cause", "client_banned", "--output", "cases")
+    assert (code, next(iter(Runs(settings).endings())).right) == (0, "client_banned"), error
+    evidence = gzip.decompress((tmp_path / "cases" / f"{run.run_id}.001.json.gz").read_bytes())
+    assert json.loads(evidence) == {"settings": {"password": "•••"}}
+    assert "client_banned" in (tmp_path / "cases" / f"{run.run_id}.001.yml").read_text()
+    (deed,) = [row for row in audit.newest(desk.engine, 20) if row["what"] == "verdict called wrong"]
+    assert (deed["subject"], deed["data"]) == (run.run_id, {"server": "alpha", "cause": "client_banned"})
 
 
 def test_a_run_is_cancelled(

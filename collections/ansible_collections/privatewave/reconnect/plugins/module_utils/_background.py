@@ -25,8 +25,8 @@ _WRAPPER_SECONDS = 2.0
 
 
 def when_cancelled(remove: Callable[[], object]) -> None:
-    """When this process is told to end (SIGTERM), calls ``remove``, removes what Ansible has unpacked of the module, and
-    ends by that."""
+    """When this process is told to end (SIGTERM), calls ``remove`` and removes what Ansible has unpacked of the module;
+    then it ends by that."""
 
     def end(number: int, _frame: Any) -> None:
         remove()

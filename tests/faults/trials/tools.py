@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit import podman
 from labkit.hosts import HOSTS
 
 from . import warm
@@ -87,7 +88,13 @@ class Lab:
 
     def run(self, host: str, *command: str) -> str:
         """Run a command on a host of the lab."""
-        return self("exec", host, "--", *command)
+        if not podman.is_root():
+            return self("exec", host, "--", *command)
+        # What `lab exec` calls, without the time that it takes to start: tests wait with this.
+        ended = call(*podman.prefix(), "exec", "--interactive", podman.container(host), *command)
+        if ended.code:
+            raise ToolError(f"{' '.join(command)} on {host} ended with {ended.code}: {ended.stderr[-2000:]}")
+        return ended.stdout
 
 
 def ask_database(lab: Lab, server: str, statement: str) -> str:

@@ -96,10 +96,10 @@ molecule: $(READY) lab ## test the roles on the lab's hosts
 	@# A run that was interrupted leaves a state in which nothing would be broken again.
 	cd $(COLLECTION) && molecule reset --all && molecule test --all
 
-e2e: $(READY) lab ## run the end-to-end tests on the lab: make e2e ONLY=EXPRESSION PROCESSES=4
+e2e: $(READY) lab ## run the end-to-end tests on the lab: make e2e ONLY=EXPRESSION PROCESSES=5
 	@tests/setup/packages tests/e2e/packages.txt
 	@tests/setup/axe
-	$(BIN)/pytest --numprocesses=$(or $(PROCESSES),4) tests/e2e $(ONCE) $(if $(ONLY),-k '$(ONLY)')
+	$(BIN)/pytest --numprocesses=$(or $(PROCESSES),5) tests/e2e $(ONCE) $(if $(ONLY),-k '$(ONLY)')
 
 once: ONCE := --once
 once: e2e ## run each end-to-end test on one of its servers, as CI does

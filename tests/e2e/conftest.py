@@ -56,12 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of several processes one takes the tests of pbx22, one those of pbx16, one those of pages, one all others."""
+    """Of several processes each takes the tests of a server, one those of pages, one all others."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByServer(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((scope for scope in (*SERVERS[:2], "test_page.py") if scope in nodeid), "others")
+            return next((scope for scope in (*SERVERS, "test_page.py") if scope in nodeid), "others")
 
     return ByServer(config, log)
 

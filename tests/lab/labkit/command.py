@@ -182,7 +182,14 @@ def reset(options: argparse.Namespace) -> int:
             boot(hosts)
         else:
             faults.forget_all()
-            renew()
+            try:
+                renew()
+            except LabError as error:
+                # Podman was seen to keep the address of a container that is gone. It forgets it with the network.
+                say(f"making networks and hosts again: {error}")
+                remove()
+                network.create()
+                boot(hosts)
     settle(hosts, UP_SECONDS)
     say(f"healthy again in {time.monotonic() - began:.1f} s")
     return 0

@@ -68,6 +68,7 @@ class _Process:
 
     settings: Settings
     performer: Performer | None
+    worker: str
 
 
 _process: _Process | None = None
@@ -87,22 +88,18 @@ class Engine:
         self._performer = performer
         self._queues: Sequence[str] = [_RUNS] if empty else [_RUNS, _REPORTS]
         self._client: DBOSClient | None = None
-        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Engine:
         global _process
-        self._held.enter_context(locks.held(self._settings, "carrier", [self._slot.name]))
-        _process = _Process(self._settings, self._performer)
+        _process = _Process(self._settings, self._performer, self._slot.name)
         logging.getLogger("dbos").setLevel(logging.CRITICAL + 1)
         refusals.clear()
         try:
             with locks.held(self._settings, "launch", ["dbos"]):
                 self._launch()
         except ReconnectError:
-            self._held.close()
             raise
         except Exception as error:
-            self._held.close()
             raise StoreError(f"Cannot store runs in the database of this site: {one_line(error, 300)}.") from None
         return self
 
@@ -141,7 +138,6 @@ class Engine:
         if self._client is not None:
             self._client.destroy()
         DBOS.destroy()
-        self._held.close()
 
     def enqueue(self, connection: sa.Connection, record: Record) -> None:
         """Puts a run into the queue of its server, or its question into the queue of reports, in the transaction that
@@ -222,14 +218,14 @@ class Engine:
             self.begin_report(run)
 
     def unknown(self, workflow_id: str) -> bool:
-        """Whether this worker has no such workflow. One that a worker of an earlier version left is forgotten: nobody
-        else goes on with it."""
+        """Whether this worker has no such workflow. One that another worker left is forgotten, however it ended there:
+        nobody else goes on with it."""
         with one_sentence():
             return self._unknown(workflow_id)
 
     def _unknown(self, workflow_id: str) -> bool:
         status = DBOS.get_workflow_status(workflow_id)
-        if status is not None and status.app_version not in (None, self._slot.name) and _under_way(status.status):
+        if status is not None and status.app_version not in (None, self._slot.name):
             DBOS.delete_workflow(workflow_id)
             return True
         return status is None
@@ -324,7 +320,7 @@ def _carry_out(run_id: str) -> None:
 @DBOS.step(name="perform")
 def _perform(run_id: str) -> bool:
     process = _here()
-    run = Runs(process.settings).get(run_id)
+    run = _own(run_id, process)
     if run is None:
         return False
     if run.record.finished_at is None:
@@ -351,7 +347,7 @@ def _report(run_id: str) -> None:
 def _attempt(run_id: str, number: int) -> float | None:
     """Tells the incident what it doesn't know yet; the seconds after which to try again, None when there is no need."""
     process = _here()
-    run = Runs(process.settings).get(run_id)
+    run = _own(run_id, process)
     incident = run.record.request.incident if run else None
     if run is None or incident is None or run.record.delivery in {"none", "delivered"}:
         return None
@@ -395,6 +391,13 @@ def delay(number: int, error: ReconnectError) -> float:
 def _save(run: Run) -> None:
     with contextlib.suppress(ReconnectError):
         run.save()
+
+
+def _own(run_id: str, process: _Process) -> Run | None:
+    """The run, unless another worker took it over: DBOS here still knows it."""
+    run = Runs(process.settings).get(run_id)
+    kept = run.kept() if run else None
+    return run if kept is None or kept.worker in (None, process.worker) else None
 
 
 def _here() -> _Process:

@@ -4,7 +4,7 @@
 `server` a server, while a run is carried out on it. The queue gives the runs on one server their order. It cannot keep
          two of them apart: every worker takes its own runs out of the queue, so two that look at the same moment both
          find nobody at work, and a run on several servers stands in another partition than a run on one of them.
-`carrier` a worker by the name that it has on all machines, while a process carries out its runs.
+`carrier` a worker by the name that it has on all machines, while a process is that worker (presence.py).
 `launch` the start of DBOS: the first process makes its tables.
 
 A lock ends with its process, however that ends. A process that is stopped (SIGSTOP, Ctrl-Z) keeps its locks: whoever
@@ -12,7 +12,7 @@ waits for it gives up after `STOPPED_SECONDS` and names it.
 
 Where machines meet, at a server with PostgreSQL as the store, a lock is an advisory lock of the database; all others
 are locks on files of the state folder. Whoever holds one of the database beats: a process that is stopped does not, and
-is known by that on all machines.
+is known by that on all machines. With a session that the database has ended it takes its locks again.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _POLL = 0.05
 STOPPED_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
 #: How often the holder of an advisory lock beats, and how long one that is not stopped takes at most, in seconds.
-BEAT_SECONDS = 10.0
+BEAT_SECONDS = 2.0
 QUIET_SECONDS = 30.0
-#: PostgreSQL ends the session of a machine that is gone after about a minute, and its locks with it.
+#: PostgreSQL ends the session of a machine that is gone after about 14 seconds, and its locks with it.
 _KEEP_ALIVE = (
-    "SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 4; "
-    "SET idle_session_timeout = 0"
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; "
+    "SET tcp_user_timeout = 14000; SET idle_session_timeout = 0"
 )
 
 
@@ -91,15 +91,19 @@ class Patience:
 
 
 class Locks:
-    """The locks of one holder; use it as a context, or call `release`."""
+    """The locks of one holder; use it as a context, or call `release`. Each beat is a statement, that of `beat`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, beat: Callable[[Connection], None] | None = None) -> None:
         self._settings = settings
+        self._statement = beat
         self._files: dict[Path, int] = {}
+        #: When all locks of the database were held for certain, by the clock of `time.monotonic`.
+        self.held_at = time.monotonic()
+        self._keys: list[int] = []
         self._session: Connection | None = None
         # Of the session: it is used by the thread that beats, too.
         self._turn = threading.Lock()
-        # Whether the session is: each has its own, for its own thread may notice late.
+        # Whether the beat is: each thread has its own, for it may notice late.
         self._over = threading.Event()
 
     def __enter__(self) -> Locks:
@@ -111,7 +115,7 @@ class Locks:
     def take(self, kind: Kind, name: str) -> bool:
         """Takes a lock unless somebody holds it; whether it is ours now. Raises StoreError."""
         if self._is_advisory(kind):
-            return self._take_advisory(_key(kind, name))
+            return self._take_advisory(key_of(kind, name))
         try:
             return self._take_file(file_of(self._settings.state, kind, name))
         except OSError as error:
@@ -120,7 +124,7 @@ class Locks:
     def holder(self, kind: Kind, name: str) -> Holder | None:
         """Who holds a lock that somebody else has; None where nobody is known. Raises StoreError."""
         if self._is_advisory(kind):
-            return self._advisory_holder(_key(kind, name))
+            return self._advisory_holder(key_of(kind, name))
         return holder_of(file_of(self._settings.state, kind, name))
 
     def release(self) -> None:
@@ -129,16 +133,14 @@ class Locks:
             os.close(self._files.popitem()[1])
         self._over.set()
         with self._turn:
+            self._keys.clear()
             if self._session is not None:
                 from sqlalchemy.exc import SQLAlchemyError
 
                 # The server ends a session a moment after it was closed, and its locks with it.
                 with contextlib.suppress(SQLAlchemyError):
                     self._session.exec_driver_sql("SELECT pg_advisory_unlock_all()")
-                # It must not go back into the pool: a lock that is left would go with it.
-                self._session.detach()
-                self._session.close()
-                self._session = None
+                self._drop()
 
     def _is_advisory(self, kind: Kind) -> bool:
         return self._settings.database is not None and kind in _MET_BY_MACHINES
@@ -160,21 +162,51 @@ class Locks:
         from reconnect.runs import database
 
         with database.one_sentence(), self._turn:
-            if self._session is None:
-                self._session = database.engine_of(self._settings).connect()
-                self._session = self._session.execution_options(isolation_level="AUTOCOMMIT")
-                self._session.exec_driver_sql(_KEEP_ALIVE)
-                self._over = threading.Event()
-                threading.Thread(target=self._beat, args=(self._over,), daemon=True).start()
-            return bool(self._session.scalar(select(func.pg_try_advisory_lock(key))))
+            taken = bool(self._connected().scalar(select(func.pg_try_advisory_lock(key))))
+            if taken:
+                if not self._keys:
+                    self._over = threading.Event()
+                    self.held_at = time.monotonic()
+                    threading.Thread(target=self._beat, args=(self._over,), daemon=True).start()
+                self._keys.append(key)
+            return taken
+
+    def _connected(self) -> Connection:
+        """The session, with its locks where another one had them. Raises SQLAlchemyError."""
+        from sqlalchemy import exc, func, select
+
+        from reconnect.runs import database
+
+        if self._session is None:
+            self._session = database.engine_of(self._settings).connect()
+            self._session = self._session.execution_options(isolation_level="AUTOCOMMIT")
+            self._session.exec_driver_sql(_KEEP_ALIVE)
+            if not all(self._session.scalar(select(func.pg_try_advisory_lock(key))) for key in self._keys):
+                self._drop()
+                raise exc.InvalidRequestError("another session has a lock")
+        return self._session
+
+    def _drop(self) -> None:
+        # It must not go back into the pool: a lock that is left would go with it.
+        if self._session is not None:
+            self._session.invalidate()
+            self._session.close()
+            self._session = None
 
     def _beat(self, over: threading.Event) -> None:
         from sqlalchemy.exc import SQLAlchemyError
 
         while not over.wait(BEAT_SECONDS):
-            with self._turn, contextlib.suppress(SQLAlchemyError):
-                if self._session is not None:
-                    self._session.exec_driver_sql("SELECT 1")
+            began = time.monotonic()
+            with self._turn, contextlib.suppress(StoreError):
+                if over.is_set():
+                    return
+                try:
+                    session = self._connected()
+                    self._statement(session) if self._statement else session.exec_driver_sql("SELECT 1")
+                    self.held_at = began
+                except SQLAlchemyError:
+                    self._drop()
 
     def _advisory_holder(self, key: int) -> Holder | None:
         from reconnect.runs import database
@@ -183,7 +215,8 @@ class Locks:
             return database.lock_holder(connection, key, QUIET_SECONDS)
 
 
-def _key(kind: Kind, name: str) -> int:
+def key_of(kind: Kind, name: str) -> int:
+    """The number of an advisory lock."""
     return int.from_bytes(hashlib.sha256(f"{kind}:{name}".encode()).digest()[:8], signed=True)
 
 

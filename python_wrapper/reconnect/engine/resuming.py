@@ -6,6 +6,7 @@ import threading
 
 from reconnect import machine
 from reconnect.ansible.project import Project
+from reconnect.engine import presence
 from reconnect.engine.locks import Locks
 from reconnect.engine.perform import Performer
 from reconnect.engine.progress import Progress
@@ -24,7 +25,7 @@ from reconnect.text import one_line
 def waiting(settings: Settings) -> list[Run]:
     """The runs that nobody carries out at the moment, and those whose report is pending; the oldest first."""
     _take_over_unsent(settings)
-    abandoned = {*Slots(settings).abandoned(), *(run.run_id for run in lost(settings))}
+    abandoned = {*Slots(settings).abandoned(), *(run.run_id for _, run in lost(settings))}
     return [
         run
         for _, run in Runs(settings).waiting()
@@ -86,24 +87,33 @@ def _take_over_unsent(settings: Settings) -> None:
 
 
 def adopt(run_id: str, project: Project, settings: Settings, progress: Progress, cancelled: threading.Event) -> None:
-    """Carries out and reports a run that no worker has yet, unless another process was faster."""
-    slot = Slots(settings).empty()
+    """Carries out and reports a run that no worker has, or whose worker is gone, with what else that one left; unless
+    another process was faster."""
+    slot, runs = Slots(settings, shared=True).empty(), Runs(settings)
     try:
-        if Runs(settings).adopt(run_id, slot.name):
+        run = runs.get(run_id)
+        kept = run.kept() if run else None
+        if runs.adopt(run_id, slot.name):
+            slot.watch([run_id], cancelled, progress)
             _work(slot, [run_id], Performer(project, settings, progress, cancelled), settings, cancelled)
+        elif kept and kept.worker and presence.take_over(settings, kept.worker, slot.name, cancelled):
+            _resume(slot, slot.work(), project, settings, progress, cancelled)
     finally:
         slot.release()
 
 
-def lost(settings: Settings) -> list[Run]:
-    """The runs of other machines that no process carries out. Such a machine may resume them, or be gone."""
+def lost(settings: Settings) -> list[tuple[str, Run]]:
+    """The runs of other machines that no process carries out, each with its worker. Such a machine may resume them, or
+    be gone."""
+    at_work = presence.at_work(settings)
     with Locks(settings) as locks:
         return [
-            run
+            (worker, run)
             for worker, run in Runs(settings).waiting()
             if worker is not None
             and run.record.finished_at is None
             and not machine.is_here(settings.state, worker)
+            and worker not in at_work
             and locks.holder("carrier", worker) is None
         ]
 
@@ -117,11 +127,11 @@ def withdraw(run: Run, performer: Performer, settings: Settings, state: State = 
     if kept is None or run.record.finished_at is not None or machine.is_here(settings.state, kept.worker):
         return None
     said = "The run was cancelled before it began."
-    slot = Slots(settings).empty()
+    slot = Slots(settings, shared=True).empty()
     try:
         with Locks(settings) as locks:
             if kept.worker is not None:
-                if not locks.take("carrier", kept.worker):
+                if not locks.take("carrier", kept.worker) or kept.worker in presence.at_work(settings):
                     return None
                 said = (
                     f"The machine {machine.of_worker(kept.worker)}, which had this run, is gone. "
@@ -166,6 +176,7 @@ def _resume(
     progress: Progress,
     cancelled: threading.Event,
 ) -> None:
+    slot.watch(run_ids, cancelled, progress)
     _work(slot, run_ids, Performer(project, settings, progress, cancelled, resumes=True), settings, cancelled)
 
 

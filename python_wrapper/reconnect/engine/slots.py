@@ -3,42 +3,58 @@
 A process that carries out runs holds the slot of one worker, by a lock that ends with the process however it ends. The
 store knows the worker of every run. So a slot that is free, with runs that are not done, was left by a process that was
 killed, or that ended with a report pending; whoever takes the slot takes the work.
+
+Where machines share the store, they see who is there (presence.py), and take over the work of a slot of the service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconnect import machine
 from reconnect.engine.locks import Locks, file_of
+from reconnect.errors import StoreError
 from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
+
+if TYPE_CHECKING:
+    from reconnect.engine.presence import Presence
+    from reconnect.engine.progress import Progress
 
 
 class Slot:
     """A worker that this process is until it ends or `release` is called."""
 
-    def __init__(self, name: str, number: int, locks: Locks, runs: Runs) -> None:
+    def __init__(self, name: str, number: int, locks: Locks, runs: Runs, presence: Presence) -> None:
         self.name = name
         self.number = number
         self._locks = locks
         self._runs = runs
+        self._presence = presence
 
     def work(self) -> list[str]:
         """The runs that are still to be done here."""
         return self._runs.worked_at(self.name)
 
+    def watch(self, run_ids: Sequence[str], cancelled: threading.Event, progress: Progress) -> None:
+        """From now on these runs are under way here. Raises StoreError."""
+        self._presence.watch(run_ids, cancelled, progress)
+
     def release(self) -> None:
         """Gives the slot back."""
+        self._presence.release()
         self._locks.release()
 
 
 class Slots:
-    """All slots of this machine."""
+    """All slots of this machine; those that are taken for the service are `shared` with other machines."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, shared: bool = False) -> None:
         self._settings = settings
+        self._shared = shared
         self._runs = Runs(settings)
 
     def empty(self) -> Slot:
@@ -87,7 +103,20 @@ class Slots:
         return sorted(int(worker.rpartition(".")[2]) for worker in own)
 
     def _take(self, number: int) -> Slot | None:
+        from reconnect.engine.presence import Presence
+
         locks = Locks(self._settings)
         if not locks.take("worker", str(number)):
             return None
-        return Slot(machine.worker(self._settings.state, number), number, locks, self._runs)
+        try:
+            name = machine.worker(self._settings.state, number)
+            presence = Presence(self._settings, name)
+            if presence.take():
+                if self._shared:
+                    presence.say()
+                return Slot(name, number, locks, self._runs, presence)
+        except StoreError:
+            locks.release()
+            raise
+        locks.release()
+        return None

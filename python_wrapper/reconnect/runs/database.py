@@ -247,7 +247,14 @@ def _postgresql(address: str) -> sa.Engine:
         pool_size=20,
         max_overflow=20,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 10},
+        # A database that is not reached any more is known by that after so many seconds.
+        connect_args={
+            "connect_timeout": 10,
+            "keepalives_idle": 5,
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 14_000,
+        },
     )
     event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "handle_error", refusals.note)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 #: The newest revision in migrations/versions.
-HEAD = "authors"
+HEAD = "workers"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -397,4 +397,19 @@ faults = sa.Table(
     sa.Column("told_gone", sa.Boolean, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_at", Moment, nullable=False),
+)
+
+#: Who works, where machines share the store. A machine has a row with its `slots`, how many runs it takes at once (0
+#: once its worker has ended), and how many runs it took over. A process that carries out runs of the service has one
+#: without `slots`, under the name of its worker, for as long as there is work; `token` is that process's. Both renew
+#: `beat_at`, by the clock of the database. `cancelled` is for the process to end its run.
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("token", sa.Text, nullable=False),
+    sa.Column("slots", sa.Integer),
+    sa.Column("takeovers", sa.Integer, nullable=False, default=0),
+    sa.Column("cancelled", sa.Boolean, nullable=False, default=False),
+    sa.Column("beat_at", Moment, nullable=False),
 )

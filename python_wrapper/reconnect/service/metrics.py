@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from reconnect.engine import presence
 from reconnect.errors import StoreError
 from reconnect.result import now
 from reconnect.runs import tables
-from reconnect.runs.database import engine_of, reading
+from reconnect.runs.database import engine_of, is_shared, reading
 from reconnect.settings import Settings
 
 REQUESTS = Histogram("reconnect_http_request_duration_seconds", "How long requests took.", ["route", "method", "code"])
@@ -29,7 +30,7 @@ class Store(Collector):
     def __init__(self, settings: Settings) -> None:
         self._engine = engine_of(settings)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """The figures as they are now; none where the database fails."""
         runs, pending = tables.runs, tables.pending_reports
         deliveries, approvals, notifications = tables.deliveries, tables.approvals, tables.notifications
@@ -60,12 +61,31 @@ class Store(Collector):
                     name: connection.scalar(sa.select(sa.func.count()).select_from(table).where(condition)) or 0
                     for name, (_, condition, table) in counts.items()
                 }
+                workers = _workers(connection) if is_shared(self._engine) else None
         except StoreError:
             return
         age = (now() - since).total_seconds() if since else 0.0
         yield GaugeMetricFamily("reconnect_inbox_oldest_seconds", "How long the oldest delivery waits.", value=age)
         for name, (help_text, _, _) in counts.items():
             yield GaugeMetricFamily(f"reconnect_{name}", help_text, value=found[name])
+        if workers is not None:
+            yield from workers
+
+
+def _workers(connection: sa.Connection) -> list[Metric]:
+    """Of machines that share the store: what their workers do, and how many runs they took over."""
+    table = tables.workers
+
+    def slots(condition: sa.ColumnElement[bool]) -> int:
+        return connection.scalar(sa.select(sa.func.sum(table.c.slots)).where(condition)) or 0
+
+    working = connection.scalar(sa.select(sa.func.count()).select_from(table).where(presence.WORKING)) or 0
+    states = {"working": working, "free": max(0, slots(presence.PRESENT) - working), "lost": slots(presence.MISSED)}
+    family = GaugeMetricFamily("reconnect_workers", "Workers of all machines.", labels=["state"])
+    for state, number in states.items():
+        family.add_metric([state], number)
+    takeovers = connection.scalar(sa.select(sa.func.sum(table.c.takeovers))) or 0
+    return [family, CounterMetricFamily("reconnect_takeovers", "Runs of workers that were gone.", value=takeovers)]
 
 
 def register(settings: Settings) -> None:

@@ -23,7 +23,7 @@ from reconnect import log, machine, settings
 from reconnect.ansible import project
 from reconnect.ansible.playbook import StepEnd
 from reconnect.ansible.project import Project
-from reconnect.engine import resuming
+from reconnect.engine import presence, resuming
 from reconnect.engine.locks import file_of
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
@@ -62,8 +62,20 @@ class Worker(Loop):
         self._resuming: subprocess.Popen[bytes] | None = None
         self._resume_at = time.monotonic()
 
+    def stop(self) -> None:
+        """See Loop. Other machines do not miss this one."""
+        super().stop()
+        with contextlib.suppress(ReconnectError):
+            self._there(0)
+
+    def _there(self, slots: int) -> None:
+        """Tells the machines that share the store how many runs this one takes."""
+        if self._settings.database is not None and (slots == 0 or not self._stopped.is_set()):
+            presence.here(self._settings, slots)
+
     def look(self) -> None:
-        """Begins what waits, and has what was left resumed."""
+        """Begins what waits, also what a worker left that is gone, and has what was left here resumed."""
+        self._there(self._settings.service.workers)
         for run_id, (process, _) in list(self._processes.items()):
             if (code := process.poll()) is not None:
                 del self._processes[run_id]
@@ -74,19 +86,21 @@ class Worker(Loop):
                 self._resume_at = time.monotonic()
         self._not_before = {run_id: at for run_id, at in self._not_before.items() if at > time.monotonic()}
         busy = {server for _, servers in self._processes.values() for server in servers}
+        gone = presence.gone(self._settings)
         for worker, run in self._runs.waiting():
             if len(self._processes) >= self._settings.service.workers:
                 break
             servers = frozenset(run.record.request.servers)
             held_up = run.run_id in self._processes or run.run_id in self._not_before or servers & busy
-            if worker is None and not held_up:
+            left = worker in gone and (run.record.finished_at is None or resuming.due(run))
+            if (worker is None or left) and not held_up:
                 self._processes[run.run_id] = (_process(run.run_id), servers)
                 log.about(run, _LOG, logging.INFO, "a process takes the run")
             # A run waits for every older one on its servers.
             busy |= servers if run.record.finished_at is None else set()
-        self._resume()
+        self._resume(gone)
 
-    def _resume(self) -> None:
+    def _resume(self, gone: set[str]) -> None:
         if time.monotonic() < self._resume_at:
             return
         self._resume_at = time.monotonic() + _RESUME_SECONDS
@@ -94,12 +108,14 @@ class Worker(Loop):
             abandoned = self._runs.readable(Slots(self._settings).abandoned())
             if any(run.record.finished_at is None or resuming.due(run) for run in abandoned):
                 self._resuming = _process()
-        self._end_lost()
+        self._end_lost(gone)
         self._ended()
 
-    def _end_lost(self) -> None:
-        """Ends what other machines have left for long: an open run keeps others from its servers."""
-        lost, moment = resuming.lost(self._settings), time.monotonic()
+    def _end_lost(self, gone: set[str]) -> None:
+        """Ends what other machines have left for long, unless it is taken over: an open run keeps others from its
+        servers."""
+        lost = [run for worker, run in resuming.lost(self._settings) if worker not in gone]
+        moment = time.monotonic()
         self._lost_since = {run.run_id: self._lost_since.get(run.run_id, moment) for run in lost}
         for run in lost:
             if moment - self._lost_since[run.run_id] >= _GONE_SECONDS:
@@ -114,8 +130,10 @@ def cancel(run: Run, here: Project, loaded: Settings) -> bool:
         return True
     # Somebody has it, perhaps since a moment.
     kept = run.kept()
-    if kept is None or kept.worker is None or not machine.is_here(loaded.state, kept.worker):
+    if kept is None or kept.worker is None:
         return False
+    if not machine.is_here(loaded.state, kept.worker):
+        return presence.cancel(loaded, kept.worker)
     holder = holder_of(file_of(loaded.state, "worker", kept.worker.rpartition(".")[2]))
     # The service itself has a worker's lock only while it looks, or withdraws the run.
     if holder is None or holder.pid == os.getpid():

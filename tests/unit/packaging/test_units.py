@@ -20,8 +20,9 @@ def test_a_unit_uses_the_store_that_the_command_uses(unit: Path) -> None:
     assert "Environment=RECONNECT_" not in text
 
 
-def test_a_run_has_the_time_to_clean_up_when_the_service_stops() -> None:
-    (waits,) = re.findall(r"(?m)^TimeoutStopSec=(\d+)$", (FOLDER / "reconnect.service").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("unit", ["reconnect.service", "reconnect-worker.service"])
+def test_a_run_has_the_time_to_clean_up_when_the_service_stops(unit: str) -> None:
+    (waits,) = re.findall(r"(?m)^TimeoutStopSec=(\d+)$", (FOLDER / unit).read_text(encoding="utf-8"))
     fields = (Settings.model_fields[name] for name in ("stop_seconds", "cleanup_seconds"))
     longest = sum(limit.le for field in fields for limit in field.metadata if hasattr(limit, "le"))
     assert int(waits) > longest

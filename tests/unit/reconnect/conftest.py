@@ -27,6 +27,7 @@ from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
 
 from .forking import Command, Process, starts_alike
+from .postgresql import Server, a_folder, a_name
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -264,3 +265,31 @@ def tls_server(tmp_path: Path) -> Iterator[str]:
     yield f"https://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server of its own."""
+    with a_folder() as folder, kept_port() as port:
+        server = Server(folder, port)
+        try:
+            wait_for(server.answers)
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def database(postgresql: Server) -> str:
+    """The address of a database that is not there yet."""
+    return f"{postgresql.address}/{a_name()}"
+
+
+@pytest.fixture
+def machines(workplace: Workplace, database: str, tmp_path: Path) -> list[Workplace]:
+    """Two machines with one database, each with a state folder of its own."""
+    made = []
+    for name in ("here", "there"):
+        environment = {"RECONNECT_DATABASE": database, "XDG_STATE_HOME": str(tmp_path / name / "state")}
+        made.append(Workplace(tmp_path, {**workplace.environment, **environment}))
+    return made

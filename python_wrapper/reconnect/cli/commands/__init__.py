@@ -58,6 +58,7 @@ COMMANDS = {
     "accounts": ("accounts", "The account registry: the accounts as they should be."),
     "store": ("storing", "Back up, restore, move or erase what is kept of runs."),
     "serve": ("serving", "Start the service: pages, API, hooks and polls, and the runs that they begin."),
+    "worker": ("serving", "Carry out the runs that services ask for, and poll, without a listener."),
     "users": ("serving", "Users who may sign in to the service's pages."),
     "tokens": ("serving", "Tokens of programs for the service."),
 }

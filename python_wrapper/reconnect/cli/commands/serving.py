@@ -22,6 +22,7 @@ Role = Annotated[str, typer.Option(metavar="ROLE", help="first_level, second_lev
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command()(serve)
+    app.command()(worker)
     app.add_typer(users, name="users")
     app.add_typer(tokens, name="tokens")
 
@@ -35,6 +36,21 @@ def serve(
     from reconnect.service.serve import serve as serve_site  # a second that only the service has to pay
 
     serve_site(settings.load(), not no_worker)
+
+
+def worker(
+    slots: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=64, help="How many runs at the same time. Default: service.workers."),
+    ] = None,
+) -> None:
+    """Carry out the runs that services ask for, and poll, without a listener. Start one on each machine.
+
+    Machines share work through one PostgreSQL store; with SQLite, all processes are on one machine.
+    """
+    from reconnect.service.serve import work
+
+    work(settings.load(), slots)
 
 
 @users.callback()

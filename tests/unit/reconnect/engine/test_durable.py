@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from reconnect.engine.slots import Slots
 from reconnect.names import Incident
+from reconnect.runs import tables
+from reconnect.runs.database import engine_of, writing
 from reconnect.runs.request import Request
 from reconnect.runs.store import Runs
 from trials import disk
@@ -124,6 +126,24 @@ def test_the_same_incident_asked_at_once_is_one_run(
     assert len({json.loads(stdout)["run_id"] for stdout, _ in answers}) == 1
     assert len(workplace.runs) == 1
     ended_once(incident)
+
+
+@pytest.mark.attack("the command is killed")
+def test_a_run_that_another_worker_took_over_is_not_carried_out_twice(
+    workplace: Workplace, wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    workplace.playbook(SLOW)
+    process = workplace.start("diagnose-server", "alpha", "--inventory", str(workplace.inventory))
+    wait(lambda: (tmp_path / "begun").exists())
+    process.kill()
+    process.communicate()
+    with writing(engine_of(workplace.settings)) as connection:
+        connection.execute(tables.runs.update().values(worker="elsewhere-12345678.1"))
+    (tmp_path / "go").touch()
+    # The slot that it was begun in is free, and DBOS still has it there.
+    assert workplace.diagnose("beta").code == 0
+    assert (tmp_path / "begun").read_text().split() == ["begun"] * 2
+    assert workplace.runs[0].record.finished_at is None
 
 
 def test_a_run_that_no_database_knows_yet_is_carried_out(workplace: Workplace, tmp_path: Path) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import platform
-import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,8 +16,9 @@ from typing import Any
 import psycopg
 import pytest
 from pydantic import SecretStr
-from reconnect.engine import locks
+from reconnect.engine import locks, presence, resuming
 from reconnect.engine.locks import Locks
+from reconnect.engine.slots import Slots
 from reconnect.errors import InputError, StoreError
 from reconnect.result import now
 from reconnect.runs import backup, erasing
@@ -32,57 +29,13 @@ from reconnect.runs.store import Runs
 from reconnect.settings import Settings
 from trials.kept import holding
 
-from ..conftest import Workplace, kept_port, wait_for
+from ..conftest import Workplace, a_request
 from ..conftest import there as existing
+from ..postgresql import NEEDED, PASSWORD
 from .test_crowd import ALONE
 from .test_durable import SLOW, ended_once
 
-PROGRAMS = [shutil.which(name) for name in ("initdb", "postgres", "runuser")]
-PASSWORD = "Kanarienvogel7"
-pytestmark = pytest.mark.skipif(None in PROGRAMS or os.getuid() != 0, reason="PostgreSQL's server and root are needed")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of a server of its own; it does not run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="reconnect-pg-"))
-    shutil.chown(folder, "postgres")
-    (folder / "password").write_text(PASSWORD)
-    shutil.chown(folder / "password", "postgres")
-    as_postgres = ["runuser", "-u", "postgres", "--"]
-    options = ["-U", "reconnect", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "--no-sync"]
-    subprocess.run(
-        [*as_postgres, "initdb", "-D", folder / "data", *options],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    with kept_port() as port:
-        process = subprocess.Popen(
-            [*as_postgres, "postgres", "-D", folder / "data", "-k", folder, "-p", str(port), "-h", "127.0.0.1"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        address = f"postgresql://reconnect:{PASSWORD}@127.0.0.1:{port}"
-        try:
-            wait_for(lambda: answers(address))
-            yield address
-        finally:
-            process.terminate()
-            process.wait()
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def answers(address: str) -> bool:
-    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(f"{address}/postgres"):
-        return True
-    return False
-
-
-@pytest.fixture
-def database(server: str) -> str:
-    """The address of a database that is not there yet."""
-    return f"{server}/reconnect_{secrets.token_hex(4)}"
+pytestmark = NEEDED
 
 
 @pytest.mark.attack("the command is killed")
@@ -103,16 +56,6 @@ def test_a_run_that_was_killed_is_carried_to_its_end(
     ended_once(incident)
     assert not list((tmp_path / "state").rglob("*.sqlite"))
     assert holding(workplace.settings, PASSWORD) == []
-
-
-@pytest.fixture
-def machines(workplace: Workplace, database: str, tmp_path: Path) -> list[Workplace]:
-    """Two machines with one database, each with a state folder of its own."""
-    made = []
-    for name in ("here", "there"):
-        environment = {"RECONNECT_DATABASE": database, "XDG_STATE_HOME": str(tmp_path / name / "state")}
-        made.append(Workplace(tmp_path, {**workplace.environment, **environment}))
-    return made
 
 
 def test_two_machines_see_each_other_s_runs(
@@ -209,6 +152,54 @@ def test_who_takes_a_lock_again_beats_once(machines: list[Workplace]) -> None:
     assert holder.take("server", "alpha")
     assert (first.is_set(), holder._over.is_set()) == (True, False)
     holder.release()
+
+
+def ended_sessions(address: str) -> int:
+    """Ends every session that holds an advisory lock; how many there were."""
+    with psycopg.connect(address) as connection:
+        query = "SELECT pg_terminate_backend(pid, 9999) FROM pg_locks WHERE locktype = 'advisory'"
+        return len(connection.execute(query).fetchall())
+
+
+def test_a_lock_that_the_database_has_ended_is_taken_again(
+    machines: list[Workplace], database: str, wait: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "BEAT_SECONDS", 0.2)
+    first, second = (Locks(machine.settings) for machine in machines)
+    assert first.take("server", "alpha")
+    assert ended_sessions(database) == 1
+    held_at = first.held_at
+    wait(lambda: first.held_at > held_at + 1)
+    assert second.take("server", "alpha") is False
+    first.release()
+    assert second.take("server", "alpha") is True
+    second.release()
+
+
+def test_a_worker_that_is_gone_is_replaced_once_and_one_that_is_stopped_is_not(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "BEAT_SECONDS", 60)
+    here, there = (Settings(state_dir=tmp_path / name, database=SecretStr(database)) for name in ("here", "there"))
+    slot, told = Slots(here, shared=True).empty(), threading.Event()
+    run = Runs(here).create(a_request(), worker=slot.name)
+    # Somebody cancels it a moment before its machine is gone.
+    assert presence.cancel(there, slot.name)
+    assert resuming.lost(there) == []
+    assert presence.gone(there) == set()
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE workers SET beat_at = beat_at - 60000")
+    # It has its lock, and so its session: its process is stopped.
+    assert (presence.gone(there), presence.take_over(there, slot.name, "there-1.1", told)) == (set(), False)
+    assert ended_sessions(database) == 1
+    assert presence.gone(there) == {slot.name}
+    assert [worker for worker, _ in resuming.lost(there)] == [slot.name]
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(lambda n: presence.take_over(there, slot.name, f"there-1.{n}", told), range(4)))
+    assert sorted(taken) == [False, False, False, True]
+    assert existing(run.kept()).worker == f"there-1.{taken.index(True)}"
+    assert told.is_set()
+    slot.release()
 
 
 HOLDS = """

@@ -1,6 +1,7 @@
 """One set of locks, each named after what it protects.
 
 `worker` a worker and what it has to do. Only this machine's processes meet there.
+`begin`  a run of the service that a process is begun for, so that no other machine begins one, too.
 `server` a server, while a run is carried out on it. The queue gives the runs on one server their order. It cannot keep
          two of them apart: every worker takes its own runs out of the queue, so two that look at the same moment both
          find nobody at work, and a run on several servers stands in another partition than a run on one of them.
@@ -37,9 +38,9 @@ from reconnect.text import one_line
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-Kind = Literal["worker", "server", "carrier", "launch"]
+Kind = Literal["worker", "begin", "server", "carrier", "launch"]
 
-_MET_BY_MACHINES: frozenset[Kind] = frozenset({"server", "carrier"})
+_MET_BY_MACHINES: frozenset[Kind] = frozenset({"begin", "server", "carrier"})
 _POLL = 0.05
 #: How long a stopped process may hold what another one waits for, in seconds; how often it is looked for.
 STOPPED_SECONDS = 30.0

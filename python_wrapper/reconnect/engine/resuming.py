@@ -204,6 +204,8 @@ def _resume_run(engine: object, run: Run, cancelled: threading.Event) -> None:
         engine.begin(run)
     engine.carry_out(run, cancelled)
     run.record = run.read()
+    # The database answers, whatever it refused before.
+    refusals.clear()
     if run.record.delivery != "pending":
         return
     before = run.record.pending.attempts if run.record.pending else 0

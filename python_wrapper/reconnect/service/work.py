@@ -18,13 +18,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from reconnect import log, machine, settings
 from reconnect.ansible import project
 from reconnect.ansible.playbook import StepEnd
 from reconnect.ansible.project import Project
 from reconnect.engine import presence, resuming
-from reconnect.engine.locks import file_of
+from reconnect.engine.locks import Locks, file_of
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
 from reconnect.errors import ReconnectError
@@ -46,6 +47,14 @@ _GONE_SECONDS = 900.0
 _AGAIN_SECONDS = 30.0
 
 
+class _Begun(NamedTuple):
+    """The process of a run."""
+
+    process: subprocess.Popen[bytes]
+    servers: frozenset[str]
+    locks: Locks
+
+
 class Worker(Loop):
     """Begins the runs that wait, at most `service.workers` at once and one at a time on a server; `ended` is called
     when one ended, and every few seconds, because some end elsewhere."""
@@ -56,7 +65,7 @@ class Worker(Loop):
         self._settings = loaded
         self._ended = ended
         self._runs = Runs(loaded)
-        self._processes: dict[str, tuple[subprocess.Popen[bytes], frozenset[str]]] = {}
+        self._processes: dict[str, _Begun] = {}
         self._not_before: dict[str, float] = {}
         self._lost_since: dict[str, float] = {}
         self._resuming: subprocess.Popen[bytes] | None = None
@@ -76,16 +85,16 @@ class Worker(Loop):
     def look(self) -> None:
         """Begins what waits, also what a worker left that is gone, and has what was left here resumed."""
         self._there(self._settings.service.workers)
-        for run_id, (process, _) in list(self._processes.items()):
-            if (code := process.poll()) is not None:
-                del self._processes[run_id]
+        for run_id, begun in list(self._processes.items()):
+            if (code := begun.process.poll()) is not None:
+                self._processes.pop(run_id).locks.release()
                 if code:
                     self._not_before[run_id] = time.monotonic() + _AGAIN_SECONDS
                 if (ended := self._runs.get(run_id)) is not None:
                     log.about(ended, _LOG, logging.INFO, "the process of the run ended", exit_code=code)
                 self._resume_at = time.monotonic()
         self._not_before = {run_id: at for run_id, at in self._not_before.items() if at > time.monotonic()}
-        busy = {server for _, servers in self._processes.values() for server in servers}
+        busy = {server for begun in self._processes.values() for server in begun.servers}
         gone = presence.gone(self._settings)
         for worker, run in self._runs.waiting():
             if len(self._processes) >= self._settings.service.workers:
@@ -93,12 +102,20 @@ class Worker(Loop):
             servers = frozenset(run.record.request.servers)
             held_up = run.run_id in self._processes or run.run_id in self._not_before or servers & busy
             left = worker in gone and (run.record.finished_at is None or resuming.due(run))
-            if (worker is None or left) and not held_up:
-                self._processes[run.run_id] = (_process(run.run_id), servers)
+            if (worker is None or left) and not held_up and (locks := self._alone(run)) is not None:
+                self._processes[run.run_id] = _Begun(_process(run.run_id), servers, locks)
                 log.about(run, _LOG, logging.INFO, "a process takes the run")
             # A run waits for every older one on its servers.
             busy |= servers if run.record.finished_at is None else set()
         self._resume(gone)
+
+    def _alone(self, run: Run) -> Locks | None:
+        """What keeps other machines from beginning a process for the run; None where one of them has."""
+        locks = Locks(self._settings)
+        if self._settings.database is None or locks.take("begin", run.run_id):
+            return locks
+        locks.release()
+        return None
 
     def _resume(self, gone: set[str]) -> None:
         if time.monotonic() < self._resume_at:

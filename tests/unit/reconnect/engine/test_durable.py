@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reconnect.engine import durable
 from reconnect.engine.slots import Slots
 from reconnect.names import Incident
-from reconnect.runs import tables
-from reconnect.runs.database import engine_of, writing
 from reconnect.runs.request import Request
 from reconnect.runs.store import Runs
 from trials import disk
@@ -128,22 +127,14 @@ def test_the_same_incident_asked_at_once_is_one_run(
     ended_once(incident)
 
 
-@pytest.mark.attack("the command is killed")
-def test_a_run_that_another_worker_took_over_is_not_carried_out_twice(
-    workplace: Workplace, wait: Callable[..., Any], tmp_path: Path
-) -> None:
-    workplace.playbook(SLOW)
-    process = workplace.start("diagnose-server", "alpha", "--inventory", str(workplace.inventory))
-    wait(lambda: (tmp_path / "begun").exists())
-    process.kill()
-    process.communicate()
-    with writing(engine_of(workplace.settings)) as connection:
-        connection.execute(tables.runs.update().values(worker="elsewhere-12345678.1"))
-    (tmp_path / "go").touch()
-    # The slot that it was begun in is free, and DBOS still has it there.
-    assert workplace.diagnose("beta").code == 0
-    assert (tmp_path / "begun").read_text().split() == ["begun"] * 2
-    assert workplace.runs[0].record.finished_at is None
+def test_a_run_that_another_worker_took_over_is_not_carried_out(workplace: Workplace) -> None:
+    run = Runs(workplace.settings).create(request_of(workplace), worker="here-12345678.1")
+    first, second = (durable._Process(workplace.settings, None, f"{name}-12345678.1") for name in ("here", "there"))
+    found = durable._own(run.run_id, first)
+    assert found is not None
+    assert found.run_id == run.run_id
+    # DBOS recovers what it still has of the worker's.
+    assert durable._own(run.run_id, second) is None
 
 
 def test_a_run_that_no_database_knows_yet_is_carried_out(workplace: Workplace, tmp_path: Path) -> None:

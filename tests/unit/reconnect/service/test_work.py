@@ -222,6 +222,6 @@ def test_an_approval_is_asked_for_as_soon_as_the_run_ended(
     assert desk.plans.approvals() == []
     process = subprocess.Popen(["true"])
     process.wait()
-    worker._processes[run.run_id] = (process, frozenset({"alpha"}))
+    worker._processes[run.run_id] = work._Begun(process, frozenset({"alpha"}), Locks(worker._settings))
     worker.look()
     assert [one["run_id"] for one in desk.plans.approvals()] == [run.run_id]

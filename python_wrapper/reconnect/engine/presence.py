@@ -182,7 +182,8 @@ def take_over(settings: Settings, name: str, worker: str, cancelled: threading.E
         connection.execute(_WORKERS.update().where(own).values(takeovers=_WORKERS.c.takeovers + (number or 0)))
     if was_cancelled:
         cancelled.set()
-    _LOG.warning("worker %s is gone; worker %s takes over its %d runs", name, worker, number or 0)
+    if number:
+        _LOG.warning("worker %s is gone; worker %s takes over its run", name, worker)
     return True
 
 

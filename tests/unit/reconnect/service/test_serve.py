@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reconnect.runs.store import Runs
+from reconnect.service.starting import asker_of
 
-from ..conftest import Workplace, kept_port
+from ..conftest import Workplace, a_request, kept_port
 
 
 @pytest.fixture
@@ -78,3 +80,12 @@ def test_a_run_that_is_asked_for_is_carried_out(workplace: Workplace, served: st
     asked = workplace.reconnect("diagnose-server", "alpha")
     assert (asked.code, "healthy" in asked.stdout, "alpha ➜ Judge: ok" in asked.stderr) == (0, True, True)
     assert workplace.reconnect("show", "latest").stdout == asked.stdout
+
+
+def test_a_worker_without_a_listener_carries_out_what_waits(workplace: Workplace, wait: Callable[..., Any]) -> None:
+    request = a_request(inventory=str(workplace.inventory), timeout=300)
+    run = Runs(workplace.settings).create(request, asker=asker_of("ann", "api"))
+    process = workplace.start("worker", "--slots", "1")
+    wait(lambda: run.read().finished_at)
+    process.terminate()
+    assert (process.wait(60), run.read().endings) == (0, {"alpha": "healthy"})

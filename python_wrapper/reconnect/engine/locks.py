@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from reconnect.errors import ReconnectError, StoreError
@@ -180,7 +180,8 @@ class Locks:
 
         if self._session is None:
             self._session = database.engine_of(self._settings).connect()
-            self._session = self._session.execution_options(isolation_level="AUTOCOMMIT")
+            options: Any = {"isolation_level": "AUTOCOMMIT", database.RETRIED: True}
+            self._session = self._session.execution_options(**options)
             self._session.exec_driver_sql(_KEEP_ALIVE)
             if not all(self._session.scalar(select(func.pg_try_advisory_lock(key))) for key in self._keys):
                 self._drop()

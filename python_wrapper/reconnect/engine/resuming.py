@@ -223,5 +223,5 @@ def _resume_run(engine: object, run: Run, cancelled: threading.Event) -> None:
         return run.record.delivery != "pending" or (run.record.pending or Pending(since=now())).attempts > before
 
     durable.wait_until(lambda: tried() or refusals.first is not None, durable.ATTEMPT_SECONDS)
-    if refusals.first is not None:
+    if refusals.first is not None and not tried():
         raise StoreError(refusals.first)

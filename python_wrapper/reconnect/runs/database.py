@@ -86,6 +86,10 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
         raise DamagedError(f"The database of this site is damaged: {one_line(error, 300).rstrip('.')}.") from None
 
 
+#: The option of a connection whose errors refuse nothing: whoever has it connects again.
+RETRIED = "reconnect_retried"
+
+
 class Refusals:
     """What a database refused since `clear`, whoever asked: DBOS tries for ever and tells nobody."""
 
@@ -98,6 +102,8 @@ class Refusals:
 
     def note(self, context: sa.ExceptionContext) -> None:
         """Notes an error of the database that trying again does not cure."""
+        if context.is_pre_ping or (context.connection and context.connection.get_execution_options().get(RETRIED)):
+            return
         error = context.original_exception
         code = getattr(error, "sqlite_errorcode", None)
         state = getattr(error, "sqlstate", None)

@@ -78,10 +78,7 @@ class Presence:
 
     def take(self) -> bool:
         """Whether no other process is the worker now, nor will be. Raises StoreError."""
-        if self._locks.take(_LOCK, self._name):
-            return True
-        self._locks.release()
-        return False
+        return self._locks.take(_LOCK, self._name)
 
     def say(self) -> None:
         """Says so to others: from now on they take over what is left here. Raises StoreError."""

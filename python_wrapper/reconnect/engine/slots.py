@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from reconnect import machine
 from reconnect.engine.locks import Locks, file_of
-from reconnect.errors import StoreError
 from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
 
@@ -34,6 +33,15 @@ class Slot:
         self._locks = locks
         self._runs = runs
         self._presence = presence
+
+    def take(self, shared: bool) -> bool:
+        """Whether no other process is the worker now; other machines take over what is left in one that is `shared`.
+        Raises StoreError."""
+        if not self._locks.take("worker", str(self.number)) or not self._presence.take():
+            return False
+        if shared:
+            self._presence.say()
+        return True
 
     def work(self) -> list[str]:
         """The runs that are still to be done here."""
@@ -105,18 +113,12 @@ class Slots:
     def _take(self, number: int) -> Slot | None:
         from reconnect.engine.presence import Presence
 
-        locks = Locks(self._settings)
-        if not locks.take("worker", str(number)):
-            return None
+        name = machine.worker(self._settings.state, number)
+        slot = Slot(name, number, Locks(self._settings), self._runs, Presence(self._settings, name))
+        taken = False
         try:
-            name = machine.worker(self._settings.state, number)
-            presence = Presence(self._settings, name)
-            if presence.take():
-                if self._shared:
-                    presence.say()
-                return Slot(name, number, locks, self._runs, presence)
-        except StoreError:
-            locks.release()
-            raise
-        locks.release()
-        return None
+            taken = slot.take(self._shared)
+        finally:
+            if not taken:
+                slot.release()
+        return slot if taken else None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 from reconnect import machine
+from reconnect.ansible import inventory
 from reconnect.ansible.project import Project
 from reconnect.engine import presence
 from reconnect.engine.locks import Locks
 from reconnect.engine.perform import Performer
 from reconnect.engine.progress import Progress
 from reconnect.engine.slots import Slot, Slots
-from reconnect.errors import StoreError
+from reconnect.errors import InputError, StoreError
 from reconnect.reports import comment
 from reconnect.result import State, now, rfc3339
 from reconnect.runs import unsent
@@ -88,7 +90,7 @@ def _take_over_unsent(settings: Settings) -> None:
 
 def adopt(run_id: str, project: Project, settings: Settings, progress: Progress, cancelled: threading.Event) -> None:
     """Carries out and reports a run that no worker has, or whose worker is gone, with what else that one left; unless
-    another process was faster."""
+    another process was faster. Raises ReconnectError."""
     slot, runs = Slots(settings, shared=True).empty(), Runs(settings)
     try:
         run = runs.get(run_id)
@@ -96,10 +98,24 @@ def adopt(run_id: str, project: Project, settings: Settings, progress: Progress,
         if runs.adopt(run_id, slot.name):
             slot.watch([run_id], cancelled, progress)
             _work(slot, [run_id], Performer(project, settings, progress, cancelled), settings, cancelled)
-        elif kept and kept.worker and presence.take_over(settings, kept.worker, slot.name, cancelled):
-            _resume(slot, slot.work(), project, settings, progress, cancelled)
+        elif run and kept and kept.worker:
+            _compare_inventories(run, project, settings)
+            if presence.take_over(settings, kept.worker, slot.name, cancelled):
+                _resume(slot, slot.work(), project, settings, progress, cancelled)
     finally:
         slot.release()
+
+
+def _compare_inventories(run: Run, project: Project, settings: Settings) -> None:
+    """Raises InputError unless the inventory of this machine is the one of a run that is to be begun again."""
+    request = run.record.request
+    if run.record.finished_at is not None or request.inventory_hash is None:
+        return
+    if inventory.load(Path(request.inventory), project, settings.inventories).digest != request.inventory_hash:
+        raise InputError(
+            f"Cannot take over run {run.run_id}: this machine has another inventory {request.inventory}. "
+            "Copy the same files to all machines."
+        )
 
 
 def lost(settings: Settings) -> list[tuple[str, Run]]:

@@ -129,12 +129,14 @@ class Worker(Loop):
         self._ended()
 
     def _end_lost(self, gone: set[str]) -> None:
-        """Ends what other machines have left for long, unless it is taken over: an open run keeps others from its
+        """Ends what other machines have left for long and nobody takes over: an open run keeps others from its
         servers."""
-        lost = [run for worker, run in resuming.lost(self._settings) if worker not in gone]
-        moment = time.monotonic()
-        self._lost_since = {run.run_id: self._lost_since.get(run.run_id, moment) for run in lost}
-        for run in lost:
+        lost, moment = resuming.lost(self._settings), time.monotonic()
+        self._lost_since = {run.run_id: self._lost_since.get(run.run_id, moment) for _, run in lost}
+        for worker, run in lost:
+            # What is taken over may have to wait for its turn; what failed here may fail everywhere.
+            if worker in gone and run.run_id not in self._not_before:
+                continue
             if moment - self._lost_since[run.run_id] >= _GONE_SECONDS:
                 end_lost(run, self._project, self._settings)
 

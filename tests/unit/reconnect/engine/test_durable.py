@@ -6,13 +6,19 @@ import contextlib
 import json
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from reconnect.engine import durable
+from reconnect.ansible import inventory
+from reconnect.ansible.project import Project
+from reconnect.cli import terminal
+from reconnect.cli.progress import Progress
+from reconnect.engine import durable, resuming
 from reconnect.engine.slots import Slots
+from reconnect.errors import InputError
 from reconnect.names import Incident
 from reconnect.runs.request import Request
 from reconnect.runs.store import Runs
@@ -135,6 +141,19 @@ def test_a_run_that_another_worker_took_over_is_not_carried_out(workplace: Workp
     assert found.run_id == run.run_id
     # DBOS recovers what it still has of the worker's.
     assert durable._own(run.run_id, second) is None
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_run_is_not_taken_over_where_the_inventory_is_another_one(workplace: Workplace, same: bool) -> None:
+    settings, here = workplace.settings, Project(workplace.folder)
+    digest = inventory.load(workplace.inventory, here).digest if same else "0" * 64
+    request = request_of(workplace).model_copy(update={"inventory_hash": digest})
+    run = Runs(settings).create(request, worker="elsewhere-12345678.1")
+    refused = contextlib.nullcontext() if same else pytest.raises(InputError, match="has another inventory")
+    with refused:
+        resuming.adopt(run.run_id, here, settings, Progress(terminal.stderr(), False), threading.Event())
+    # Without a shared store nobody takes it over.
+    assert [worker for worker, _ in Runs(settings).waiting()] == ["elsewhere-12345678.1"]
 
 
 def test_a_run_that_no_database_knows_yet_is_carried_out(workplace: Workplace, tmp_path: Path) -> None:

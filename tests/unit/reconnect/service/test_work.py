@@ -131,6 +131,18 @@ def test_the_service_ends_what_another_machine_has_left_for_long(
     assert processes == [(waits.run_id,)]
 
 
+def test_what_is_taken_over_is_ended_only_where_that_failed(
+    worker: Worker, create: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = create("ann", LOST)
+    monkeypatch.setattr(work, "_GONE_SECONDS", 0.0)
+    worker._end_lost({LOST})
+    assert lost.read().finished_at is None
+    worker._not_before[lost.run_id] = float("inf")
+    worker._end_lost({LOST})
+    assert lost.read().endings == {"alpha": "failed"}
+
+
 def test_whoever_took_the_run_meanwhile_is_told_to_end_it(
     desk: Desk,
     settings: Settings,

@@ -80,12 +80,16 @@ class Presence:
         """Whether no other process is the worker now, nor will be. Raises StoreError."""
         return self._locks.take(_LOCK, self._name)
 
-    def say(self) -> None:
-        """Says so to others: from now on they take over what is left here. Raises StoreError."""
+    def say(self, shared: bool) -> None:
+        """Says to others whether they take over what is left here from now on. Raises StoreError."""
         if self._settings.database is None:
             return
-        _put(self._settings, self._name, token=self._token, slots=None, cancelled=False)
-        self._said = True
+        if shared:
+            _put(self._settings, self._name, token=self._token, slots=None, cancelled=False)
+        else:
+            with writing(engine_of(self._settings)) as connection:
+                connection.execute(_WORKERS.delete().where(_WORKERS.c.name == self._name))
+        self._said = shared
 
     def watch(self, run_ids: Iterable[str], cancelled: threading.Event, progress: Progress) -> None:
         """From now on these runs of the service end with the presence, and `cancelled` is set where somebody cancels

@@ -34,13 +34,16 @@ class Slot:
         self._runs = runs
         self._presence = presence
 
-    def take(self, shared: bool) -> bool:
-        """Whether no other process is the worker now; other machines take over what is left in one that is `shared`.
-        Raises StoreError."""
-        if not self._locks.take("worker", str(self.number)) or not self._presence.take():
+    def take(self) -> bool:
+        """Whether no other process is the worker now. Raises StoreError."""
+        return self._locks.take("worker", str(self.number)) and self._presence.take()
+
+    def begin(self, shared: bool) -> bool:
+        """Whether no work is left here; other machines take over what this process leaves in a slot that is `shared`,
+        and in no other one. Raises StoreError."""
+        if self.work():
             return False
-        if shared:
-            self._presence.say()
+        self._presence.say(shared)
         return True
 
     def work(self) -> list[str]:
@@ -68,12 +71,9 @@ class Slots:
     def empty(self) -> Slot:
         """The first free slot without work. Raises ReconnectError."""
         number = 1
-        while True:
-            if (slot := self._take(number)) is not None:
-                if not slot.work():
-                    return slot
-                slot.release()
+        while (slot := self._take(number, empty=True)) is None:
             number += 1
+        return slot
 
     def left(self) -> Iterator[Slot]:
         """Every free slot with work, taken while the caller looks at it; release it."""
@@ -110,14 +110,14 @@ class Slots:
         own = (worker for worker in self._runs.workers() if machine.is_here(state, worker))
         return sorted(int(worker.rpartition(".")[2]) for worker in own)
 
-    def _take(self, number: int) -> Slot | None:
+    def _take(self, number: int, empty: bool = False) -> Slot | None:
         from reconnect.engine.presence import Presence
 
         name = machine.worker(self._settings.state, number)
         slot = Slot(name, number, Locks(self._settings), self._runs, Presence(self._settings, name))
         taken = False
         try:
-            taken = slot.take(self._shared)
+            taken = slot.take() and (not empty or slot.begin(self._shared))
         finally:
             if not taken:
                 slot.release()

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 from pydantic import SecretStr
+from reconnect import machine
 from reconnect.engine import locks, presence, resuming
 from reconnect.engine.locks import Locks
 from reconnect.engine.slots import Slots
@@ -200,6 +201,30 @@ def test_a_worker_that_is_gone_is_replaced_once_and_one_that_is_stopped_is_not(
     assert existing(run.kept()).worker == f"there-1.{taken.index(True)}"
     assert told.is_set()
     slot.release()
+
+
+def test_what_a_command_left_in_a_slot_is_its_machine_s_alone(database: str, tmp_path: Path) -> None:
+    here, there = (Settings(state_dir=tmp_path / name, database=SecretStr(database)) for name in ("here", "there"))
+    runs, name = Runs(here), machine.worker(here.state, 1)
+    assert runs.workers() == []
+    with psycopg.connect(database) as connection:
+        # A process of the service was killed here once its work was done, and no worker has looked since.
+        connection.execute(
+            "INSERT INTO workers (name, token, takeovers, cancelled, beat_at) VALUES (%s, '', 0, false, 0)", [name]
+        )
+    slot = Slots(here).empty()
+    assert slot.name == name
+    runs.create(a_request(), worker=name)
+    slot.release()
+    assert presence.gone(there) == set()
+    # The service looks for an empty slot.
+    other = Slots(here, shared=True).empty()
+    assert other.name != name
+    other.release()
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE workers SET beat_at = beat_at - 60000")
+    assert presence.gone(there) == set()
+    assert [worker for worker, _ in resuming.lost(there)] == [name]
 
 
 HOLDS = """

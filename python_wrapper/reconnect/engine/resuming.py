@@ -149,6 +149,10 @@ def withdraw(run: Run, performer: Performer, settings: Settings, state: State = 
             if kept.worker is not None:
                 if not locks.take("carrier", kept.worker) or kept.worker in presence.at_work(settings):
                     return None
+                # From now on nobody goes on with it or takes it over; somebody may have a moment ago.
+                run.record = run.read()
+                if run.kept() != kept or run.record.finished_at is not None:
+                    return None
                 said = (
                     f"The machine {machine.of_worker(kept.worker)}, which had this run, is gone. "
                     "What it began is not known. Diagnose again."

@@ -147,9 +147,9 @@ def cancel(run: Run, here: Project, loaded: Settings) -> bool:
         return False
     if _withdraw(run, here, loaded):
         return True
-    # Somebody has it, perhaps since a moment.
+    # Somebody has it, perhaps since a moment; who had one that has ended may have another one by now.
     kept = run.kept()
-    if kept is None or kept.worker is None:
+    if kept is None or kept.worker is None or run.read().finished_at is not None:
         return False
     if not machine.is_here(loaded.state, kept.worker):
         return presence.cancel(loaded, kept.worker)

@@ -17,9 +17,13 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 from reconnect import machine
-from reconnect.engine import locks, presence, resuming
+from reconnect.ansible.project import Project
+from reconnect.cli import terminal
+from reconnect.cli.progress import Progress
+from reconnect.engine import durable, locks, presence, resuming
 from reconnect.engine.locks import Locks
-from reconnect.engine.slots import Slots
+from reconnect.engine.perform import Performer
+from reconnect.engine.slots import Slot, Slots
 from reconnect.errors import InputError, StoreError
 from reconnect.result import now
 from reconnect.runs import backup, erasing
@@ -225,6 +229,33 @@ def test_what_a_command_left_in_a_slot_is_its_machine_s_alone(database: str, tmp
         connection.execute("UPDATE workers SET beat_at = beat_at - 60000")
     assert presence.gone(there) == set()
     assert [worker for worker, _ in resuming.lost(there)] == [name]
+
+
+@pytest.mark.parametrize("faster", ["another machine takes it over", "its process ends it"])
+def test_a_run_that_somebody_had_meanwhile_is_not_withdrawn(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faster: str
+) -> None:
+    here, there = (Settings(state_dir=tmp_path / name, database=SecretStr(database)) for name in ("here", "there"))
+    runs, slot = Runs(there), Slots(here).empty()
+    run = runs.create(a_request(), worker=slot.name)
+    slot.release()
+    empty, forgotten = Slots.empty, []
+
+    def meanwhile(own: Slots) -> Slot:
+        if faster == "its process ends it":
+            ended = existing(runs.get(run.run_id))
+            ended.record.finished_at, ended.record.delivery, ended.record.endings = now(), "pending", {"alpha": "fixed"}
+            ended.finish([], "")
+        else:
+            assert runs.adopt(run.run_id, "elsewhere-1.1", slot.name)
+        return empty(own)
+
+    monkeypatch.setattr(Slots, "empty", meanwhile)
+    monkeypatch.setattr(durable, "forget", lambda run_id, _: forgotten.append(run_id))
+    performer = Performer(Project(tmp_path), there, Progress(terminal.stderr()), threading.Event())
+    assert resuming.withdraw(run, performer, there) is None
+    assert forgotten == []
+    assert run.read().endings == ({"alpha": "fixed"} if faster == "its process ends it" else {})
 
 
 HOLDS = """

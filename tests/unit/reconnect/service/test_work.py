@@ -18,6 +18,7 @@ from reconnect.engine.locks import Locks
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
 from reconnect.names import Incident
+from reconnect.result import now
 from reconnect.runs.holders import Holder
 from reconnect.runs.store import Run, Runs
 from reconnect.service import work
@@ -158,6 +159,21 @@ def test_whoever_took_the_run_meanwhile_is_told_to_end_it(
     monkeypatch.setattr(work, "holder_of", lambda file: Holder(4711, "python", False))
     assert desk.cancel(run, ANN, "")
     assert told == [(4711, signal.SIGTERM)]
+    slot.release()
+
+
+def test_whoever_had_a_run_that_ended_meanwhile_is_told_nothing(
+    desk: Desk, settings: Settings, create: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = Slots(settings).empty()
+    run = create("ann", slot.name)
+    ended = there(Runs(settings).get(run.run_id))
+    ended.record.finished_at = now()
+    ended.finish([], "")
+    # It has another run by now.
+    monkeypatch.setattr(os, "kill", lambda pid, number: pytest.fail("it is told to end"))
+    monkeypatch.setattr(work, "holder_of", lambda file: Holder(4711, "python", False))
+    assert not desk.cancel(run, ANN, "")
     slot.release()
 
 

@@ -553,3 +553,11 @@ def test_an_identify_has_its_endpoint_and_the_networks_that_it_takes() -> None:
         {"name": "by-header", "endpoint": "other", "networks": []},
     ]
     assert asterisk_answers.parse_identifies("No objects found.") == []
+
+
+@pytest.mark.parametrize(("forced", "source"), [("Yes", "192.0.2.7"), ("Auto (Yes)", None), ("Auto (No)", None)])
+def test_only_an_address_that_no_request_changes_is_where_a_client_is(forced: str, source: str | None) -> None:
+    text = f"  * Name       : 601\n  Force rport  : {forced}\n  Addr->IP     : 192.0.2.7:5060\n"
+    text += "  Reg. Contact : sip:601@192.0.2.9\n"
+    (contact,) = asterisk_answers.parse_sip_peer(text)["contacts"]
+    assert contact.get("source", "").partition(":")[0] == (source or "")

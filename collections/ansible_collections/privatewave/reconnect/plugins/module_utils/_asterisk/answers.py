@@ -273,8 +273,9 @@ def parse_sip_peer(text: str) -> Live:
         "status": _PEER_STATUS.get(status.split(" ")[0], "Unknown"),
         "rtt_ms": float(rtt.group(1)) if rtt else None,
     }
-    # Otherwise the address is what the contact says.
-    if "Yes" in fields.get("Force rport", "") and fields.get("Addr->IP", "(null)") != "(null)":
+    # Otherwise the address is what the contact says. "Auto (Yes)" comes and goes with any request in the name of the
+    # account, also a refused one, and the address stays.
+    if fields.get("Force rport") == "Yes" and fields.get("Addr->IP", "(null)") != "(null)":
         contact["source"] = fields["Addr->IP"]
     return {"endpoint": fields["Name"], "device_state": status, "contacts": [contact] if contact["uri"] else []}
 

@@ -251,7 +251,8 @@ def _postgresql(address: str) -> sa.Engine:
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=20,
-        max_overflow=20,
+        # Each run that a worker has begun a process for keeps one, as long as that works: 64 at most.
+        max_overflow=20 + 64,
         pool_pre_ping=True,
         # A database that is not reached any more is known by that after so many seconds.
         connect_args={

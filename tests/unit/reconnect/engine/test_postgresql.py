@@ -159,6 +159,14 @@ def test_who_takes_a_lock_again_beats_once(machines: list[Workplace]) -> None:
     holder.release()
 
 
+def test_a_worker_of_as_many_runs_as_it_may_have_still_reaches_the_database(machines: list[Workplace]) -> None:
+    held = [Locks(machines[0].settings) for _ in range(64)]
+    assert all(one.take("begin", str(number)) for number, one in enumerate(held))
+    assert Runs(machines[0].settings).waiting() == []
+    for one in held:
+        one.release()
+
+
 def ended_sessions(address: str) -> int:
     """Ends every session that holds an advisory lock; how many there were."""
     with psycopg.connect(address) as connection:

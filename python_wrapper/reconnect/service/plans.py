@@ -274,15 +274,19 @@ class Plans:
         within: Within | None = None,
         notes: Sequence[str] = (),
     ) -> Run:
-        """A run that carries out these steps, all agreed to, and no others, once for each plan that was shown."""
+        """A run that carries out these steps, all agreed to, and no others, each once for each plan that was shown."""
         if run.record.request.extra_vars:
             # They may name files and programs, and belong to whoever typed them on their machine.
             raise Problem(409, "The run has extra variables. Apply its plan on the command line.")
+        begun = self._begun(run)
+        left = [(server, step) for server, step in agreed if (server, step.remedy, step.cause) not in begun]
+        if not left:
+            raise Problem(409, f"Run {min(begun.values())} already carries out this plan.")
         wanted = {
             "mode": "apply",
-            "approvals": approved_by_yes(step for _, step in agreed),
+            "approvals": approved_by_yes(step for _, step in left),
             "watch": 0,
-            "plan": Step.confirmed(agreed),
+            "plan": Step.confirmed(left),
             "plan_of": run.run_id,
         }
         request = run.record.request.model_copy(update=wanted)
@@ -300,6 +304,19 @@ class Plans:
         if not new:
             raise Problem(409, f"Run {applied.run_id} already carries out this plan.")
         return applied
+
+    def _begun(self, run: Run) -> dict[tuple[str, str, str], str]:
+        """The steps of this plan that runs were begun with: the run of each server, remedy and cause."""
+        runs = tables.runs
+        later = sa.and_(runs.c.mode == "apply", runs.c.started_at >= run.record.started_at)
+        with reading(self._engine) as connection:
+            found = connection.execute(sa.select(runs.c.run_id, runs.c.request).where(later)).all()
+        return {
+            (step["server"], step["remedy"], step["cause"]): run_id
+            for run_id, request in found
+            if request.get("plan_of") == run.run_id
+            for step in request.get("plan") or []
+        }
 
 
 def _end(run: Run) -> datetime:

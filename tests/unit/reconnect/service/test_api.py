@@ -385,9 +385,13 @@ def test_of_a_mixed_plan_first_level_has_the_account_s_steps_and_asks_for_the_se
     assert applied.json()["notes"] == ["An approval of second level was requested for start_asterisk (alpha)."]
     (confirmed,) = [row for row in audit.newest(desk.engine, 10) if row["what"] == "plan confirmed"]
     assert confirmed["data"] == {"remedies": ["alpha: reload_peer"]}
-    # The approval is of the whole plan, and is no second yes to the same run.
+    # No step is carried out twice: the approval has what is left of the plan.
     (waiting,) = waits
-    assert decide(client, waiting, token("second_level"), plan_of(run)).json()["applied_run_id"] != applied.json()["id"]
+    approved = decide(client, waiting, token("second_level"), plan_of(run)).json()["applied_run_id"]
+    rest = there(Runs(settings).get(approved)).record.request
+    assert [step.remedy for step in there(rest.plan)] == ["start_asterisk"]
+    again = client.post(f"/v1/runs/{run_id}/confirm", json={"plan_hash": plan_of(run)}, headers=headers)
+    assert (again.status_code, "already carries out this plan" in again.json()["detail"]) == (409, True)
 
 
 def test_an_old_plan_is_not_carried_out(

@@ -17,7 +17,7 @@ complete -c reconnect -n __fish_use_subcommand -a resume -d 'Clean up after kill
 complete -c reconnect -n __fish_use_subcommand -a hold -d 'Hold servers: no remedy begins on them until they are released. Without a server, hold everything.'
 complete -c reconnect -n __fish_use_subcommand -a release -d 'Release servers that are on hold. Without a server, end the hold on everything; servers that are held by name'
 complete -c reconnect -n __fish_use_subcommand -a holds -d 'Show what is on hold, since when, by whom and why.'
-complete -c reconnect -n __fish_use_subcommand -a cancel -d 'End a run early, and clean up its servers. A run whose machine is gone ends, too.'
+complete -c reconnect -n __fish_use_subcommand -a cancel -d 'End a run early, also one whose machine is gone. Its servers are cleaned up.'
 complete -c reconnect -n __fish_use_subcommand -a approvals -d 'List the approvals of the service, pending and decided, the newest first.'
 complete -c reconnect -n __fish_use_subcommand -a approve -d 'Show a plan that needs an approval, and approve it.'
 complete -c reconnect -n __fish_use_subcommand -a deny -d 'Deny a plan that needs an approval, and say why.'

@@ -38,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def cancel(run: RunName) -> None:
-    """End a run early, and clean up its servers. A run whose machine is gone ends, too."""
+    """End a run early, also one whose machine is gone. Its servers are cleaned up."""
     loaded = settings.load()
     if loaded.url:
         connection = Connection(loaded)

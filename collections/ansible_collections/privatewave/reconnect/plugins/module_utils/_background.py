@@ -46,8 +46,10 @@ def remove_job_when_cancelled() -> None:
         with open("/proc/{0}/cmdline".format(wrapper), encoding="utf-8", errors="surrogateescape") as file:
             words = file.read().split("\0")
         place = [os.path.basename(word) for word in words].index("async_wrapper.py")
-        job, _limit, module = words[place + 1 : place + 4]
-    except (OSError, ValueError):
+        job = words[place + 1]
+        # Since ansible-core 2.21 a word is before it that is no path.
+        module = next(word for word in words[place + 3 :] if "/" in word)
+    except (OSError, ValueError, IndexError, StopIteration):
         return
     if not _JOB.fullmatch(job):
         return

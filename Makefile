@@ -75,6 +75,9 @@ lint-duplicates: $(READY)
 types: $(READY) ## check the types (mypy --strict)
 	$(BIN)/mypy
 
+# A test that hangs fails, and the others go on.
+unit newest: export PYTEST_ADDOPTS := -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
+
 unit: $(READY) ## run the unit tests; no lab needed
 	$(BIN)/pytest -q --numprocesses=auto --dist=worksteal tests/unit
 

@@ -55,6 +55,11 @@ def of_worker(name: str) -> str:
     return name.rpartition(".")[0]
 
 
+def number_of(name: str) -> str:
+    """The number of the worker of that name on its machine."""
+    return name.rpartition(".")[2]
+
+
 def is_here(state: Path, name: str | None) -> bool:
     """Whether the worker of that name is one of this machine."""
     return name is not None and of_worker(name) == machine(state)

@@ -96,7 +96,7 @@ class Slots:
         """The locks of the workers on this machine whose runs `run` may have to wait for."""
         state, own = self._settings.state, set(run.record.request.servers)
         return [
-            file_of(state, "worker", worker.rpartition(".")[2])
+            file_of(state, "worker", machine.number_of(worker))
             for worker, other in self._runs.waiting()
             if worker is not None
             and other.run_id <= run.run_id
@@ -108,7 +108,7 @@ class Slots:
     def _numbers(self) -> list[int]:
         state = self._settings.state
         own = (worker for worker in self._runs.workers() if machine.is_here(state, worker))
-        return sorted(int(worker.rpartition(".")[2]) for worker in own)
+        return sorted(int(machine.number_of(worker)) for worker in own)
 
     def _take(self, number: int, empty: bool = False) -> Slot | None:
         from reconnect.engine.presence import Presence

@@ -153,7 +153,7 @@ def cancel(run: Run, here: Project, loaded: Settings) -> bool:
         return False
     if not machine.is_here(loaded.state, kept.worker):
         return presence.cancel(loaded, kept.worker)
-    holder = holder_of(file_of(loaded.state, "worker", kept.worker.rpartition(".")[2]))
+    holder = holder_of(file_of(loaded.state, "worker", machine.number_of(kept.worker)))
     # The service itself has a worker's lock only while it looks, or withdraws the run.
     if holder is None or holder.pid == os.getpid():
         return False

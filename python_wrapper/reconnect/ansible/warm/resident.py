@@ -33,7 +33,7 @@ from typing import Any, ClassVar, NoReturn
 
 _PACKAGE = str(Path(__file__).resolve().parents[3])
 sys.path[0] = _PACKAGE
-from reconnect.ansible.warm import protocol  # noqa: E402
+from reconnect.ansible.warm import prepared, protocol  # noqa: E402
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _TIOCSCTTY = 0x540E
@@ -114,27 +114,6 @@ def _load(name: str) -> bool:
     return True
 
 
-def _remember_code(folder: Path) -> None:
-    """Compiles the collection. Ansible compiles its sources in each run; the same source has the same code."""
-    finder = sys.modules.get("ansible.utils.collection_loader._collection_finder")
-    if finder is None:
-        return
-    known = {}
-    for file in sorted(folder.rglob("*.py")):
-        with contextlib.suppress(OSError, SyntaxError, ValueError):
-            source = file.read_bytes()
-            known[str(file), source] = compile(source, str(file), "exec", 0, True)
-
-    def compiled(source: Any, filename: Any, mode: str, flags: int = 0, dont_inherit: bool = False) -> Any:
-        if mode == "exec" and not flags and dont_inherit:
-            content = source.encode() if isinstance(source, str) else source
-            if (code := known.get((filename, content))) is not None:
-                return code
-        return compile(source, filename, mode, flags, dont_inherit)
-
-    vars(finder)["compile"] = compiled
-
-
 def _sources(more: Iterable[Path]) -> dict[str, tuple[int, ...]]:
     """What is loaded, and the folders that a run looks for modules in: when each changed last."""
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
@@ -157,7 +136,7 @@ class Loaded:
             _load(name)
         if _CONFIGURED in sys.modules:
             raise protocol.Refused("the configuration was read")
-        _remember_code(collection)
+        prepared.prepare(collection)
         os.environ.__class__ = os._Environ
         self.variables = {name: os.environ.get(name) for name in _Asked.names}
         self._sources = _sources(self._collection)

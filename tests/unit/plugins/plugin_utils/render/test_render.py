@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import render
 
 SETTINGS = {"sip_domain": "pbx.example", "sip_transports": [{"transport": "tls", "port": 5061}]}
+OURS = (render.TEMPLATES / "privategsm.json.j2").read_text()
 HOSTILE = "a<b>&\"'{{ 7*7 }}]]>\\é"
 
 
@@ -58,7 +59,6 @@ def test_many_accounts_in_one_call_and_none_of_a_disabled_one() -> None:
     [
         ({"transport": "udp"}, SETTINGS, "uses udp, its server offers tls"),
         ({}, {**SETTINGS, "sip_domain": ""}, "no reconnect_sip_domain"),
-        ({"virtual_number": "none"}, SETTINGS, "account.virtual_number does not match the schema"),
     ],
 )
 def test_what_cannot_be_rendered_is_one_sentence_without_the_password(
@@ -77,7 +77,17 @@ def test_what_cannot_be_rendered_is_one_sentence_without_the_password(
         ("own.json", "{{ account.__class__.__mro__[1].__subclasses__() }}", "fails for account 601"),
         ("own.json", '{"a": }', "it is no JSON"),
         ("own.xml", "<a><b></a>", "it is no XML"),
-        ("privategsm.json", '{"schema": "privategsm/configuration/v1"}', "does not match the schema"),
+        ("privategsm.json", '{"schema": "privategsm/configuration/v1"}', "account reads back otherwise"),
+        ("privategsm.json", "[]", "it is no JSON object"),
+        ("privategsm.json", OURS.replace("v1", "v2"), "schema reads back otherwise"),
+        ("privategsm.json", OURS.replace('"verify_server": true', '"verify_server": false'), "security reads back"),
+        ("privategsm.json", OURS.replace('"verify_server": true', '"verify_server": 1'), "security reads back"),
+        ("privategsm.json", OURS.replace("security.obfuscation", "{}"), "security reads back otherwise"),
+        (
+            "privategsm.json",
+            OURS.replace('"codecs"', '"extra": 1, "codecs"'),
+            "it has a part that a client does not know",
+        ),
         ("lpconfig.xml", "<config/>", "proxy_0.reg_proxy reads back otherwise"),
     ],
 )

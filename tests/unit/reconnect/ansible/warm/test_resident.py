@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ansible
 import psutil
 import pytest
 from reconnect.ansible.processes import MARK, any_runs, wait_until
@@ -424,3 +425,20 @@ def test_it_never_reads_a_configuration(make: Callable[..., Place], tmp_path: Pa
     assert place.is_warm()
     # A module that was loaded had read this one.
     assert not replace(place, environment={**place.environment, "UNIXCONFDIR": "/elsewhere"}).is_warm()
+
+
+PACKS = """\
+import json, os
+from ansible.executor import module_common
+from ansible.utils.collection_loader import _collection_finder
+found = [vars(one).get(name) for one, name in (
+    (module_common, 'compile'), (_collection_finder, 'compile'), (_collection_finder, '_meta_yml_to_dict'))]
+print(json.dumps({'pid': os.getpid(), 'from': [getattr(one, '__module__', None) for one in found]}))
+"""
+
+
+def test_a_run_has_what_was_worked_out_before(make: Callable[..., Place]) -> None:
+    place = make(PACKS, PYTHONPATH=str(Path(ansible.__path__[0]).parent))
+    place.begin()
+    assert json.loads(place.run().stdout)["from"] == ["reconnect.ansible.warm.prepared"] * 3
+    assert json.loads(place.run(warm=False).stdout)["from"][0] is None

@@ -1,0 +1,111 @@
+"""What Ansible works out of the same files again in each run, worked out once: the same content has the same result.
+
+Nothing here knows a configuration: a run still finds its files by its own, and what it finds in another file, or in a
+changed one, it works out itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+#: What finds collections.
+_FINDER = "ansible.utils.collection_loader._collection_finder"
+#: What packs a module with all that it imports. It reads the configuration when it is loaded, so only a run loads it.
+PACKER = "ansible.executor.module_common"
+
+
+def prepare(collection: Path) -> None:
+    """Has each run that is forked from this process find what is the same in all of them."""
+    finder, ansible = sys.modules.get(_FINDER), importlib.util.find_spec("ansible")
+    if finder is None or ansible is None or ansible.origin is None:
+        return
+    core = Path(ansible.origin).parent
+    vars(finder)["compile"] = _compiling(collection)
+    with contextlib.suppress(OSError, KeyError):
+        _prepare_metadata(vars(finder), (core / "config" / "ansible_builtin_runtime.yml").read_bytes())
+    plugins = collection / "plugins"
+    compiled = parsing(core / "module_utils", plugins / "module_utils", plugins / "modules")
+    sys.meta_path.insert(0, cast(Any, _Given(PACKER, compile=compiled)))
+
+
+def _compiling(collection: Path) -> Callable[..., Any]:
+    """A `compile` for the sources of a collection, which Ansible compiles in each run."""
+    known = {}
+    for file, source in _sources(collection):
+        with contextlib.suppress(SyntaxError, ValueError):
+            known[str(file), source] = compile(source, str(file), "exec", 0, True)
+
+    def compiled(source: Any, filename: Any, mode: str, flags: int = 0, dont_inherit: bool = False) -> Any:
+        if mode == "exec" and not flags and dont_inherit:
+            content = source.encode() if isinstance(source, str) else source
+            if (code := known.get((filename, content))) is not None:
+                return code
+        return compile(source, filename, mode, flags, dont_inherit)
+
+    return compiled
+
+
+def parsing(*folders: Path) -> Callable[..., Any]:
+    """A `compile` for the sources that modules import, which Ansible parses for each module to find what they import.
+
+    Of functions and classes only the imports are left: whole trees would take many times the room.
+    """
+    known = {}
+    for folder in folders:
+        for file, source in _sources(folder):
+            with contextlib.suppress(SyntaxError, ValueError):
+                known[source] = tree = ast.parse(source, str(file))
+                for node in tree.body:
+                    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                        node.body = [one for one in ast.walk(node) if isinstance(one, ast.Import | ast.ImportFrom)]
+
+    def compiled(source: Any, filename: Any, mode: str, flags: int = 0, dont_inherit: bool = False) -> Any:
+        if mode == "exec" and flags == ast.PyCF_ONLY_AST:
+            content = source.encode() if isinstance(source, str) else source
+            if (tree := known.get(content)) is not None:
+                return tree
+        return compile(source, filename, mode, flags, dont_inherit)
+
+    return compiled
+
+
+def _prepare_metadata(finder: dict[str, Any], source: bytes) -> None:
+    """Where Ansible's own plugins went: a file of 10,000 lines, which Ansible reads in each run."""
+    read = finder["_meta_yml_to_dict"]
+    known = read(source, ("ansible.builtin", "runtime.yml"))
+    finder["_meta_yml_to_dict"] = lambda content, name: known if content == source else read(content, name)
+
+
+def _sources(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    for file in sorted(folder.rglob("*.py")):
+        with contextlib.suppress(OSError):
+            yield file, file.read_bytes()
+
+
+class _Given:
+    """Gives a module some names of its own before its code runs."""
+
+    def __init__(self, module: str, **names: Any) -> None:
+        self._module, self._names = module, names
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if name != self._module:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                vars(module).update(self._names)
+                run(module)
+
+            vars(spec.loader)["exec_module"] = exec_module
+        return spec

@@ -13,7 +13,7 @@ CONSTRAINTS = $(or $(wildcard constraints/python-$(shell $(PYTHON) -c 'import sy
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test packages lint types unit sanity newest checks lab molecule e2e once third hosts faults mutations injected month attack bench docs site changelog constraints sbom deb installed clean \
+.PHONY: help setup demo test packages lint types unit sanity newest checks lab molecule e2e once third hosts faults mutations injected month attack bench docs site changelog constraints sbom deb installed environment clean \
     lint-ruff lint-server-python lint-ansible lint-shell lint-changelog lint-docs lint-rules lint-duplicates
 
 help: ## show this list
@@ -57,7 +57,7 @@ lint-ansible: $(READY)
 
 lint-shell:
 	shellcheck tests/sanity/run $(shell find tests/setup -maxdepth 1 -type f ! -name "*.py") .ci/run \
-	    packaging/deb/build packaging/deb/try packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm
+	    packaging/deb/build packaging/deb/try packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm packaging/environment/try
 
 lint-changelog: $(READY)
 	cd $(COLLECTION) && $(CURDIR)/$(BIN)/antsibull-changelog lint
@@ -154,6 +154,10 @@ deb: $(READY) ## build the Debian package in .cache/deb
 installed: deb lab ## install the package into an empty Debian, use it on the lab, remove it; takes root
 	@$(LAB) reset pbx22
 	@packaging/deb/try .cache/deb/reconnect_*.deb pbx22
+
+environment: $(READY) lab ## build the execution environment, diagnose a server of the lab in it; takes root
+	@$(LAB) reset pbx22
+	@packaging/environment/try pbx22
 
 clean: ## stop the lab, remove the environments
 	-$(LAB) down

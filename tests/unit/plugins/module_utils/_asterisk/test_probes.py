@@ -186,6 +186,31 @@ def test_only_modules_that_the_configuration_uses_are_needed(
     assert found == needed
 
 
+@pytest.mark.parametrize(
+    ("ago", "counted"), [(60, ["of its last life"]), (0, ["of an earlier one", "of its last life"])]
+)
+def test_of_an_asterisk_that_ended_only_its_last_life_counts(
+    configured: Callable[[str, str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ago: float,
+    counted: list[str],
+) -> None:
+    started = int((time.monotonic() - ago) * 1e6) if ago else 0
+
+    def run(command: list[str], _limit: float) -> str:
+        return f"ExecMainStartTimestampMonotonic={started}\n" if "MainPID" not in command[2] else "MainPID=0\n"
+
+    monkeypatch.setattr(process, "run", run)
+    lines = []
+    for before, text in ((600, "of an earlier one"), (30, "of its last life")):
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - before))
+        lines.append(f"[{stamp}] ERROR[1] tcptls.c: peer did not return a certificate: {text}\n")
+    (tmp_path / "messages.log").write_text("".join(lines))
+    asked = asterisk_probes.Asterisk(filled({"asterisk_unit": "no-such-unit.service"}))
+    assert [one["text"].rpartition(": ")[2] for one in asked.log()["matches"]] == counted
+
+
 def test_a_silent_asterisk_costs_one_limit_and_one_connection(
     tmp_path: Path, configured: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

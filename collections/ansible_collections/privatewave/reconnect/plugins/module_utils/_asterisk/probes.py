@@ -198,11 +198,17 @@ class Asterisk:
         path = configured or next(filter(os.path.exists, names), names[0])
         now = time.time()
         since = now - LOG_WINDOW
-        # When Asterisk does not run, the lines before its end matter.
         with contextlib.suppress(ProbeError):
-            since = max(since, self.process()["start_time"] - 1)
+            since = max(since, self._started() - 1)
         read, matches = log.parse_messages(log.read(path), since, now)
         return {"path": path, "lines_read": read, "window_seconds": round(now - since), "matches": matches}
+
+    def _started(self) -> float:
+        """When the Asterisk that runs was started, or the one that ran last: of an earlier one no line counts."""
+        try:
+            return self.process()["start_time"]
+        except ProbeError:
+            return processes.last_start(self._settings["asterisk_unit"])
 
     def security_log(self) -> SecurityLog:
         path = self.log_files()["security"]

@@ -45,6 +45,18 @@ def main_pid(unit: str, pid_files: Collection[str] = (), names: Collection[str] 
     raise ProbeError("missing", "no process of {0} runs".format(unit))
 
 
+def last_start(unit: str, limit: float = 2.0) -> float:
+    """When systemd last started the main process of a unit, which may have ended since, in seconds since 1970.
+
+    Raises `ProbeError`, ``missing`` where it never did.
+    """
+    answer = run(["systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "--", unit], limit)
+    text = answer.partition("=")[2].strip()
+    if not text.isdigit() or not int(text):
+        raise ProbeError("missing", "{0} was never started".format(unit))
+    return time.time() - time.monotonic() + int(text) / 1e6
+
+
 def _is(pid: int, names: Collection[str]) -> bool:
     try:
         name, fields = _stat(pid)

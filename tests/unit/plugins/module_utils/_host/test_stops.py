@@ -92,6 +92,26 @@ def test_a_crash_is_nobodys_wish_and_a_mask_is_one_whatever_the_state() -> None:
     assert [stops._seconds(one["ActiveExitTimestamp"]) for one in found] == [AT, None, None]
 
 
+@pytest.mark.parametrize(
+    ("state", "by"),
+    [("active", "keepalived, which decides on which node it runs"), ("inactive", None)],
+)
+def test_what_a_cluster_stopped_here_is_no_fault(monkeypatch: pytest.MonkeyPatch, state: str, by: str | None) -> None:
+    def run(command: list[str], _limit: float) -> str:
+        if "asterisk.service" in command:
+            return (
+                "Id=asterisk.service\nLoadState=loaded\nActiveState=inactive\nResult=success\n"
+                "UnitFileState=enabled\nActiveExitTimestamp=Fri 2026-01-30 03:00:00 UTC\n"
+            )
+        return f"Id=pacemaker.service\nActiveState=inactive\n\nId=keepalived.service\nActiveState={state}\n"
+
+    monkeypatch.setattr(stops, "run", run)
+    monkeypatch.setattr(stops, "_journal", lambda _at: [])
+    found = stops.stops(["asterisk.service"])
+    at = "2026-01-30T03:00:00Z"
+    assert found == ({"asterisk.service": {"how": "stopped", "at": at, "by": by}} if by else {})
+
+
 def test_the_journal_is_read_oldest_first_and_what_is_not_text_is_left_out() -> None:
     rows = [
         {"MESSAGE": "second", "__REALTIME_TIMESTAMP": "2000000", "_PID": "9", "SYSLOG_PID": "8"},

@@ -44,7 +44,7 @@ class Unit(TypedDict):
 
 
 class Stop(TypedDict):
-    """A unit that does not run because a person wanted it.
+    """A unit that does not run because a person or a cluster wanted it.
 
     ``how`` is ``stopped``, ``disabled`` or ``masked``; ``at`` when it was stopped, or masked, ``by`` who wanted it and
     how that is known. Both are null where nothing tells.

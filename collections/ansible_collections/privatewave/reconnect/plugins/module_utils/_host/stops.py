@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which services do not run because a person wanted it, as far as the journal and the disk tell.
+"""Which services do not run because a person or a cluster wanted it, as far as journal, disk and systemd tell.
 
 systemd does not log who asked it to stop a unit. sudo, polkit and PAM log what a person did right then: a command that
 stops units, or a root session that was open. A crash, a kill, a dependency and a stop without such a trace have no
 author. Sessions from the address that this collector is connected from say nothing: those are Reconnect's own.
+What decides on which node of a cluster a service runs stops it on all others: without another author, it is the author.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ _LIMIT = 1.3
 _LINES = 2000
 _OUTPUT_LIMIT = 4 * 1024 * 1024
 _PROPERTIES = "Id,LoadState,ActiveState,Result,UnitFileState,ActiveExitTimestamp"
+#: What decides on which node of a cluster a service runs.
+_CLUSTERS = ("pacemaker", "keepalived", "heartbeat", "rgmanager", "vcs")
 #: Where a link to /dev/null masks a unit: for ever, or until the next boot.
 _FOLDERS = ("/etc/systemd/system/", "/run/systemd/system/")
 #: A command that stops a unit was logged within so many seconds before and after the stop began.
@@ -62,7 +65,7 @@ _ACCEPTED = re.compile(r"Accepted \S{1,40} for root from (\S{1,64}) port")
 
 
 def stops(units: Sequence[str]) -> dict[str, Stop]:
-    """The units that do not run because a person wanted it. An instance stands for its template's unit."""
+    """The units that do not run because somebody wanted it. An instance stands for its template's unit."""
     names = [name for unit in units for name in (unit, unit.replace(".service", "@*.service"))]
     found: dict[str, Stop] = {}
     for values in parse_stopped(run(["systemctl", "show", "--property=" + _PROPERTIES, "--", *names], _LIMIT)):
@@ -71,7 +74,7 @@ def stops(units: Sequence[str]) -> dict[str, Stop]:
             continue
         how = _how(values)
         at = _masked_at(values["Id"]) if how == "masked" else _seconds(values.get("ActiveExitTimestamp", ""))
-        by = author(_journal(at), at, _own_address()) if at is not None else None
+        by = (author(_journal(at), at, _own_address()) if at is not None else None) or _cluster()
         if how != "stopped" or by:
             found[name] = {"how": how, "at": None if at is None else _rfc3339(at), "by": by}
     return found
@@ -86,6 +89,16 @@ def parse_stopped(text: str) -> list[dict[str, str]]:
         if values.get("LoadState") == "masked"
         or (values.get("ActiveState") == "inactive" and values.get("Result") == "success" and values.get("Id"))
     ]
+
+
+def _cluster() -> str | None:
+    """What runs here and decides where services run."""
+    units = [name + ".service" for name in _CLUSTERS]
+    for block in run(["systemctl", "show", "--property=Id,ActiveState", "--", *units], _LIMIT).split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines())
+        if values.get("ActiveState") == "active":
+            return "{0}, which decides on which node it runs".format(values.get("Id", "").rpartition(".")[0])
+    return None
 
 
 def author(lines: Iterable[Line], at: float, own_address: str) -> str | None:

@@ -34,6 +34,14 @@ def test_alone_the_first_of_a_play_is_fixed() -> None:
     assert alone("c", remedy="")
 
 
+@pytest.mark.parametrize(("state", "begins"), [("done", False), ("failed", False), ("refused", True)])
+@pytest.mark.parametrize("other", ["b", "d"])
+def test_alone_what_another_server_got_in_an_earlier_round_counts(state: str, begins: bool, other: str) -> None:
+    done = {"reconnect_step": {}, "reconnect_remedies": [{**STEP, "state": state}]}
+    variables = {"inventory_hostname": "c", "ansible_play_hosts_all": list("bcd"), "hostvars": {other: done, "c": done}}
+    assert remedy_permission.alone(STEP, variables)["allowed"] is begins
+
+
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Any]:
     """A guard that answers every question with ``answer``; the questions it was asked."""

@@ -21,6 +21,8 @@ ARGUMENTS = {
 }
 #: Remedies of these roles reach one account.
 ACCOUNT_ROLES = ("account", "client")
+#: How a remedy ended that changed nothing.
+UNTOUCHED = ("refused", "not_needed")
 
 
 class ActionModule(ActionBase):
@@ -69,18 +71,24 @@ def ask(path: str, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def alone(arguments: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the servers of one play that need the same remedy, the first is fixed: nobody counts those of other plays."""
+    """Of the servers of one play that need the same remedy, the first is fixed, in whatever round that is. Nobody counts
+    those of other plays."""
     if not arguments["remedy"] or arguments["outcome"] or arguments["role"] in ACCOUNT_ROLES:
         return {"allowed": True}
-    hostvars = variables.get("hostvars") or {}
-    for server in variables.get("ansible_play_hosts_all") or []:
-        if server == variables["inventory_hostname"]:
-            break
-        step = hostvars[server].get("reconnect_step") if server in hostvars else None
-        if isinstance(step, Mapping) and step.get("remedy") == arguments["remedy"]:
-            return {
-                "allowed": False,
-                "reason": f"{server} needs {arguments['remedy']} too and comes first. Once it is fixed there, "
-                "run this server again.",
-            }
+    hostvars, remedy = variables.get("hostvars") or {}, arguments["remedy"]
+    servers = list(variables.get("ansible_play_hosts_all") or [])
+    own = servers.index(variables["inventory_hostname"]) if variables["inventory_hostname"] in servers else 0
+    for number, server in enumerate(servers):
+        facts = hostvars[server] if number != own and server in hostvars else {}
+        if number < own and _is(facts.get("reconnect_step"), remedy):
+            said = f"{server} needs {remedy} too and comes first. Once it is fixed there, run this server again."
+            return {"allowed": False, "reason": said}
+        if any(_is(done, remedy) for done in facts.get("reconnect_remedies") or []):
+            said = f"{server} got {remedy} before. If that helped there, run this server again."
+            return {"allowed": False, "reason": said}
     return {"allowed": True}
+
+
+def _is(step: object, remedy: str) -> bool:
+    """Whether that remedy is under way, or has changed something."""
+    return isinstance(step, Mapping) and step.get("remedy") == remedy and step.get("state") not in UNTOUCHED

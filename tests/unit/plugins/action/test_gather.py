@@ -81,6 +81,7 @@ def silent_port() -> Iterator[Any]:
 
     threading.Thread(target=hold, daemon=True).start()
     yield listener.getsockname()[1]
+    listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     for connection, _peer in held:
         connection.close()

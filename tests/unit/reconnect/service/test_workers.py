@@ -221,6 +221,8 @@ class Wire:
     def cut(self) -> None:
         """The database finds its sessions dead, as by their keepalives; the other side hears nothing."""
         self.is_cut = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for _, ours in self._sockets:
             with contextlib.suppress(OSError):

@@ -97,7 +97,6 @@ def serve() -> Iterator[Callable[..., int]]:
 
     def start(handle: Callable[..., Any], context: ssl.SSLContext | None = None) -> int:
         listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
 
         def talk(connection: socket.socket) -> None:
             try:
@@ -115,11 +114,16 @@ def serve() -> Iterator[Callable[..., int]]:
                     return
                 threading.Thread(target=talk, args=(connection,), daemon=True).start()
 
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        listeners.append((listener, accepting))
+        accepting.start()
         return int(listener.getsockname()[1])
 
     yield start
-    for listener in listeners:
+    for listener, accepting in listeners:
+        # To close it does not wake who waits in accept.
+        listener.shutdown(socket.SHUT_RDWR)
+        accepting.join()
         listener.close()
 
 

@@ -91,6 +91,7 @@ def resolver() -> Iterator[Callable[..., str]]:
 
     yield start
     udp.close()
+    tcp.shutdown(socket.SHUT_RDWR)
     tcp.close()
 
 

@@ -360,6 +360,7 @@ def test_a_connection_that_is_closed_without_an_answer_is_tried_once_more(closes
             with pytest.raises(ProbeError) as caught:
                 test()
             assert caught.value.error == "refused"
+        listener.shutdown(socket.SHUT_RDWR)
         assert len(accepted) == 2
 
 
@@ -391,6 +392,7 @@ def test_a_connection_that_breaks_in_the_middle_is_replaced_by_a_new_one(registr
             "pbx.example",
             accepted=lambda: logins.append(True),
         )
+        listener.shutdown(socket.SHUT_RDWR)
     whole = answers == 6
     assert outcome(found) == [True, 0, True, True, True]
     assert (len(connections), len(logins), registrar.contacts) == (1 if whole else 2, 1, [])

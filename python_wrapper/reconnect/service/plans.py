@@ -121,7 +121,9 @@ class Plans:
         others = [one for one in plan.confirmable if one not in own]
         if others:
             steps = ", ".join(sorted({f"{step.remedy} ({server})" for server, step in others}))
-            notes.append(texts.text("screen.left_to_second", run.record.request.language, steps=steps))
+            said = {"steps": steps, **self._denied(run, shown)}
+            key = "screen.left_denied" if "who" in said else "screen.left_to_second"
+            notes.append(texts.text(key, run.record.request.language, **said))
 
         def noted(connection: sa.Connection, record: Record) -> None:
             if others:
@@ -130,6 +132,11 @@ class Plans:
                 within(connection, record)
 
         return self._apply(run, own, asker, deed, within=noted, notes=notes)
+
+    def _denied(self, run: Run, plan: Plan) -> dict[str, str]:
+        """Who has denied this plan, and why; empty where nobody has."""
+        denied = (one for one in self.approvals("denied", run_id=run.run_id) if one["plan_hash"] == plan.digest)
+        return next(({"who": one["decided_by"], "why": one["comment"]} for one in denied), {})
 
     def request(self, run: Run, plan_hash: str, asker: str | None, person: Person | None, address: str) -> str:
         """The id of the approval that this plan now waits for, the same for the same plan."""

@@ -394,6 +394,20 @@ def test_of_a_mixed_plan_first_level_has_the_account_s_steps_and_asks_for_the_se
     assert (again.status_code, "already carries out this plan" in again.json()["detail"]) == (409, True)
 
 
+def test_what_was_denied_is_not_said_to_be_requested(
+    client: TestClient, token: Callable[..., dict[str, str]], ended: Callable[..., Run]
+) -> None:
+    headers = token()
+    run_id = begin(client, headers)
+    run = ended(run_id, plan_step(), plan_step("start_asterisk", "service"))
+    plan = {"plan_hash": plan_of(run)}
+    asked = client.post(f"/v1/runs/{run_id}/approvals", json=plan, headers=headers).json()["approval_id"]
+    assert decide(client, asked, token("second_level", "bea"), plan_of(run), "deny", "Not by day.").is_success
+    applied = client.post(f"/v1/runs/{run_id}/confirm", json=plan, headers=headers)
+    notes = ["start_asterisk (alpha) is not carried out. token:bea denied it: Not by day."]
+    assert (applied.status_code, applied.json()["notes"]) == (202, notes)
+
+
 def test_an_old_plan_is_not_carried_out(
     client: TestClient, token: Callable[..., dict[str, str]], ended: Callable[..., Run]
 ) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from reconnect.ansible.playbook import short_private_folder
+from reconnect.engine.locks import Locks
 from reconnect.engine.policy import Policy
 from reconnect.errors import InputError, ReconnectError
 from reconnect.names import checked
@@ -47,11 +48,13 @@ class Guard:
         settings: Settings,
         policy: Policy,
         run: Run,
+        locks: Locks,
         happened: Callable[[dict[str, Any]], None] = lambda event: None,
     ) -> None:
         self._guards = Guards(settings)
         self._policy = policy
         self._run = run
+        self._locks = locks
         radius = policy.blast_radius
         self._reach = Reach(radius.servers, radius.percent, radius.window)
         self._happened = happened
@@ -91,6 +94,10 @@ class Guard:
             if maintained:
                 return Permission(False, maintained)
         outcome = question.get("outcome")
+        if remedy and not outcome and not self._locks.are_held():
+            return Permission(
+                False, "This run has lost its lock on the server: another run may work there. Diagnose again."
+            )
         if remedy and not outcome and not self._planned(server, remedy, cause):
             return Permission(
                 False, f"The plan has changed: {remedy} for {cause} was not in it. Diagnose again, then confirm."

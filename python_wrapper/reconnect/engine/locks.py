@@ -94,9 +94,9 @@ class Patience:
 class Locks:
     """The locks of one holder; use it as a context, or call `release`. Each beat is a statement, that of `beat`."""
 
-    def __init__(self, settings: Settings, beat: Callable[[Connection], None] | None = None) -> None:
+    def __init__(self, settings: Settings, beat: Callable[[Connection], object] | None = None) -> None:
         self._settings = settings
-        self._statement = beat
+        self._statement = beat or (lambda session: session.exec_driver_sql("SELECT 1"))
         self._files: dict[Path, int] = {}
         #: When all locks of the database were held for certain, by the clock of `time.monotonic`.
         self.held_at = time.monotonic()
@@ -127,6 +127,12 @@ class Locks:
         if self._is_advisory(kind):
             return self._advisory_holder(key_of(kind, name))
         return holder_of(file_of(self._settings.state, kind, name))
+
+    def are_held(self) -> bool:
+        """Whether all of them are ours now, also where the database has ended the session that they were taken in."""
+        with self._turn:
+            # The second one takes them again.
+            return not self._keys or self._answers() or self._answers()
 
     def release(self) -> None:
         """Gives all of them back."""
@@ -196,19 +202,26 @@ class Locks:
             self._session = None
 
     def _beat(self, over: threading.Event) -> None:
-        from sqlalchemy.exc import SQLAlchemyError
-
         while not over.wait(BEAT_SECONDS):
             began = time.monotonic()
-            with self._turn, contextlib.suppress(StoreError):
+            with self._turn:
                 if over.is_set():
                     return
-                try:
-                    session = self._connected()
-                    self._statement(session) if self._statement else session.exec_driver_sql("SELECT 1")
+                if self._answers():
                     self.held_at = began
-                except SQLAlchemyError:
-                    self._drop()
+
+    def _answers(self) -> bool:
+        """Whether the session has all locks."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            self._statement(self._connected())
+        except SQLAlchemyError:
+            self._drop()
+            return False
+        except StoreError:
+            return False
+        return True
 
     def _advisory_holder(self, key: int) -> Holder | None:
         from reconnect.runs import database
@@ -230,7 +243,7 @@ def file_of(state: Path, kind: Kind, name: str) -> Path:
 @contextlib.contextmanager
 def held(
     settings: Settings, kind: Kind, names: Sequence[str], given_up: Callable[[], bool] = lambda: False
-) -> Iterator[None]:
+) -> Iterator[Locks]:
     """Holds the locks of all `names` meanwhile; waits for them until that is `given_up`.
 
     Raises StoreError, and StoppedHolderError when a stopped process holds one for too long.
@@ -240,7 +253,7 @@ def held(
     with Locks(settings) as locks:
         for name in sorted(set(names)):
             _wait_for(locks, kind, name, given_up)
-        yield
+        yield locks
 
 
 def _wait_for(locks: Locks, kind: Kind, name: str, given_up: Callable[[], bool]) -> None:

@@ -102,7 +102,7 @@ class Performer:
             from reconnect.runs.guards import Guards
 
             names = Guards(self._settings).identities(servers)
-            with locks.held(self._settings, "server", names, self._given_up.is_set):
+            with locks.held(self._settings, "server", names, self._given_up.is_set) as held:
                 with self._beginning:
                     if self._given_up.is_set():
                         return False
@@ -120,7 +120,7 @@ class Performer:
                     return self._finish(run, known, [])
                 run.record.begun += 1
                 run.save()
-                return self._perform(run)
+                return self._perform(run, held)
         except locks.StoppedHolderError as error:
             return self.close(run, "timed_out", str(error))
         except ReconnectError as error:
@@ -154,14 +154,14 @@ class Performer:
         """Keeps that the run is not carried out, and why; whether that goes to the incident."""
         return self._finish(run, without_documents(run, state, said), [])
 
-    def _perform(self, run: Run) -> bool:
+    def _perform(self, run: Run, held: locks.Locks) -> bool:
         notes: list[str] = []
         try:
             if run.record.begun > 1:
                 self._end_what_was_left(run)
             run.begin_work()
             with _events(run) as happened:
-                results, notes = self._run_playbook(run, happened)
+                results, notes = self._run_playbook(run, happened, held)
         except ReconnectError as error:
             results = without_documents(run, "failed", str(error))
         except OSError as error:
@@ -215,7 +215,9 @@ class Performer:
         warm = Warm(self._settings.warm_folder, self._project.collection) if self._settings.warm else None
         return PlayRunner(self._project, run.run_id, self._settings.stop_seconds, warm)
 
-    def _run_playbook(self, run: Run, happened: list[dict[str, Any]]) -> tuple[list[Result], list[str]]:
+    def _run_playbook(
+        self, run: Run, happened: list[dict[str, Any]], held: locks.Locks
+    ) -> tuple[list[Result], list[str]]:
         request = run.record.request
         steps: list[tuple[datetime, StepEnd]] = []
 
@@ -231,7 +233,7 @@ class Performer:
         # Not before a run: who asks for help does not wait for SQLAlchemy.
         from reconnect.engine.guard import Guard
 
-        guard = Guard(self._settings, self._policy, run, happened.append)
+        guard = Guard(self._settings, self._policy, run, held, happened.append)
         threading.Thread(target=_load_texts, args=(request.language,), daemon=True).start()
         batch, number, deadline = list(request.servers), 1, time.monotonic() + request.timeout
         with guard.listening() as environment:

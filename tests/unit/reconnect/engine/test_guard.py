@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from reconnect.engine import policy
 from reconnect.engine.guard import MOST_SEEN, Guard
+from reconnect.engine.locks import Locks
 from reconnect.errors import InputError
 from reconnect.settings import Settings
 from reconnect.text import one_line
@@ -154,8 +155,8 @@ def test_what_is_seen_of_a_client_is_bounded(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
     happened: list[dict[str, Any]] = []
     request = SimpleNamespace(servers=["alpha"])
-    run: Any = SimpleNamespace(run_id="1", record=SimpleNamespace(request=request))
-    guard = Guard(settings, policy.load(settings), run, happened.append)
+    run: Any = SimpleNamespace(run_id="1", worker=None, record=SimpleNamespace(request=request))
+    guard = Guard(settings, policy.load(settings), run, Locks(settings), happened.append)
     seen = {"outcome": "wrong_password", "address": "192.0.2.7\n", "account": "x" * 1000, "more": "no"}
     assert guard.answer({"server": "alpha", "seen": [seen, {"outcome": "<b>"}, {}]}).allowed
     assert [(one["kind"], one["server"]) for one in happened] == [("seen", "alpha")]

@@ -20,7 +20,8 @@ from reconnect import machine
 from reconnect.ansible.project import Project
 from reconnect.cli import terminal
 from reconnect.cli.progress import Progress
-from reconnect.engine import durable, locks, presence, resuming
+from reconnect.engine import durable, locks, policy, presence, resuming
+from reconnect.engine.guard import Guard
 from reconnect.engine.locks import Locks
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slot, Slots
@@ -264,6 +265,26 @@ def test_a_run_that_somebody_had_meanwhile_is_not_withdrawn(
     assert resuming.withdraw(run, performer, there) is None
     assert forgotten == []
     assert run.read().endings == ({"alpha": "fixed"} if faster == "its process ends it" else {})
+
+
+def test_no_remedy_begins_on_a_server_whose_lock_somebody_else_has(
+    machines: list[Workplace], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "BEAT_SECONDS", 600)
+    settings = machines[0].settings
+    run = Runs(settings).create(a_request(), worker="here-1.1")
+    asked = {"server": "alpha", "remedy": "restart_database", "cause": "database_stopped"}
+    with Locks(machines[1].settings) as other, locks.held(settings, "server", ["alpha"]) as held:
+        guard = Guard(settings, policy.load(settings), run, held)
+        ended_sessions(database)
+        # The database was restarted, and nobody else has the server.
+        assert guard.answer(asked).allowed
+        ended_sessions(database)
+        assert other.take("server", "alpha")
+        for role in (False, True):
+            refused = guard.answer({**asked, "of_account": role})
+            assert (refused.allowed, "lock" in refused.reason) == (False, True)
+        other.release()
 
 
 HOLDS = """

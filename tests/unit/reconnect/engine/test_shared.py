@@ -62,7 +62,7 @@ def performed(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Callable
     """Performs a run, but for its playbook; the runs whose playbook would have begun."""
     began: list[str] = []
 
-    def perform(performer: Performer, run: Run) -> bool:
+    def perform(performer: Performer, run: Run, held: object) -> bool:
         began.append(run.run_id)
         return False
 

@@ -35,7 +35,7 @@ def test_the_store_is_not_asked_while_a_run_is_performed(
     asked: list[str] = []
     during: list[int] = []
 
-    def perform(run: Run) -> bool:
+    def perform(run: Run, held: object) -> bool:
         before = len(asked)
         threading.Event().wait(0.1)
         during.append(len(asked) - before)

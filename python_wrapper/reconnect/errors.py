@@ -15,6 +15,15 @@ class DamagedError(StoreError):
     """What is kept cannot be read, now or later: it is damaged, or of another version."""
 
 
+class TakenError(ReconnectError):
+    """Somebody else has ended the run or taken it over: nothing more of it is written or told here."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"Run {run_id} was ended or taken over elsewhere. What was done here since is not kept. Diagnose again."
+        )
+
+
 class InputError(ReconnectError):
     """The command line, a file or a name is invalid. Nothing was executed."""
 

@@ -28,7 +28,7 @@ from reconnect import log
 from reconnect.engine import locks, traces
 from reconnect.engine.perform import Performer, lost
 from reconnect.engine.slots import Slot
-from reconnect.errors import ReconnectError, StoreError, TrackerError
+from reconnect.errors import ReconnectError, StoreError, TakenError, TrackerError
 from reconnect.incidents import delivery
 from reconnect.result import State, now
 from reconnect.runs.database import engine_of, is_shared, one_sentence, refusals
@@ -360,6 +360,8 @@ def _attempt(run_id: str, number: int) -> float | None:
         if not results and not run.record.question:
             results = lost(run)
         delivery.report(run, results, process.settings)
+    except TakenError:
+        return None
     except ReconnectError as error:
         seconds = delay(number, error)
         pending.attempts += 1
@@ -396,8 +398,12 @@ def _save(run: Run) -> None:
 def _own(run_id: str, process: _Process) -> Run | None:
     """The run, unless another worker took it over: DBOS here still knows it."""
     run = Runs(process.settings).get(run_id)
-    kept = run.kept() if run else None
-    return run if kept is None or kept.worker in (None, process.worker) else None
+    with contextlib.suppress(TakenError):
+        if run is not None:
+            run = run.by(process.worker)
+            run.check()
+            return run
+    return None
 
 
 def _here() -> _Process:

@@ -51,7 +51,7 @@ class Guard:
         locks: Locks,
         happened: Callable[[dict[str, Any]], None] = lambda event: None,
     ) -> None:
-        self._guards = Guards(settings)
+        self._guards = Guards(settings, run.worker)
         self._policy = policy
         self._run = run
         self._locks = locks
@@ -88,12 +88,13 @@ class Guard:
             self._tell(server, question["seen"])
             return Permission(True)
         server_id = question.get("server_id") or None
-        if not question.get("outcome"):
+        outcome = question.get("outcome")
+        if not outcome:
+            self._run.check()
             groups = question.get("groups")
             maintained = self._policy.under_maintenance(now(), groups if isinstance(groups, list) else [])
             if maintained:
                 return Permission(False, maintained)
-        outcome = question.get("outcome")
         if remedy and not outcome and not self._locks.are_held():
             return Permission(
                 False, "This run has lost its lock on the server: another run may work there. Diagnose again."

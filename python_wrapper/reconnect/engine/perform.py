@@ -26,7 +26,7 @@ from reconnect.ansible.project import Project
 from reconnect.ansible.warm.starting import Warm
 from reconnect.engine import locks, policy, shared, traces, undoing
 from reconnect.engine.progress import Progress
-from reconnect.errors import ReconnectError
+from reconnect.errors import ReconnectError, TakenError
 from reconnect.exit_codes import ExitCode
 from reconnect.incidents import delivery, escalation
 from reconnect.reports import comment
@@ -108,9 +108,7 @@ class Performer:
                         return False
                     self.began.add(run.run_id)
                 self._tell()
-                if run.read().finished_at is not None:
-                    # Another machine took this one for gone.
-                    return False
+                run.check()
                 log.about(run, _LOG, logging.INFO, "run begins")
                 if self._resumes and delivery.is_reported(run, self._settings):
                     # It was told from memory. What it changed may have been changed by a person since.
@@ -121,6 +119,8 @@ class Performer:
                 run.record.begun += 1
                 run.save()
                 return self._perform(run, held)
+        except TakenError as error:
+            return self._leave(run, error)
         except locks.StoppedHolderError as error:
             return self.close(run, "timed_out", str(error))
         except ReconnectError as error:
@@ -193,6 +193,8 @@ class Performer:
             if reported:
                 escalation.decide(run, results, self._settings, self._policy.blast_radius.window)
             run.finish(results, comment.markdown(record, results))
+        except TakenError as error:
+            return self._leave(run, error)
         except ReconnectError as error:
             notes.append(str(error))
             record.exit_code = exit_codes.worst([*codes, ExitCode.DEFECT])
@@ -202,6 +204,12 @@ class Performer:
         log.about(run, _LOG, logging.INFO, "run ended", exit_code=int(record.exit_code))
         traces.ended(run, results, self._settings)
         return reported
+
+    def _leave(self, run: Run, error: TakenError) -> bool:
+        """Keeps and tells nothing: whoever has the run now does."""
+        self.performed.pop(run.run_id, None)
+        log.about(run, _LOG, logging.INFO, str(error))
+        return False
 
     def _end_what_was_left(self, run: Run) -> None:
         """Ends what the process that was killed left here and on the servers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from reconnect.engine.locks import Locks
 from reconnect.engine.perform import Performer
 from reconnect.engine.progress import Progress
 from reconnect.engine.slots import Slot, Slots
-from reconnect.errors import InputError, StoreError
+from reconnect.errors import InputError, StoreError, TakenError
 from reconnect.reports import comment
 from reconnect.result import State, now, rfc3339
 from reconnect.runs import unsent
@@ -82,9 +83,10 @@ def _take_over_unsent(settings: Settings) -> None:
                 runs.copy(one.record, one.results, slot.name)
             finally:
                 slot.release()
-        elif run.record.finished_at is None:
+        elif run.record.finished_at is None and (kept := run.kept()) and machine.is_here(settings.state, kept.worker):
             run.record = one.record
-            run.finish(one.results, comment.markdown(one.record, one.results))
+            with contextlib.suppress(TakenError):
+                run.by(str(kept.worker)).finish(one.results, comment.markdown(one.record, one.results))
         file.unlink(missing_ok=True)
 
 
@@ -149,19 +151,18 @@ def withdraw(run: Run, performer: Performer, settings: Settings, state: State = 
             if kept.worker is not None:
                 if not locks.take("carrier", kept.worker) or kept.worker in presence.at_work(settings):
                     return None
-                # From now on nobody goes on with it or takes it over; somebody may have a moment ago.
-                run.record = run.read()
-                if run.kept() != kept or run.record.finished_at is not None:
-                    return None
                 said = (
                     f"The machine {machine.of_worker(kept.worker)}, which had this run, is gone. "
                     "What it began is not known. Diagnose again."
                 )
-                durable.forget(run.run_id, settings)
-                Guards(settings).end_all(run.run_id)
+            # From here on nobody else writes of it; somebody may have had it, or ended it, a moment ago.
             if not Runs(settings).adopt(run.run_id, slot.name, kept.worker):
                 return None
-            return performer.close(run, state, said)
+            run.record = run.read()
+            if kept.worker is not None:
+                durable.forget(run.run_id, settings)
+                Guards(settings).end_all(run.run_id)
+            return performer.close(run.by(slot.name), state, said)
     finally:
         slot.release()
 
@@ -207,12 +208,13 @@ def _work(slot: Slot, run_ids: list[str], performer: Performer, settings: Settin
     with durable.Engine(settings, slot, performer) as engine:
         for run_id in run_ids:
             for run in runs.readable([run_id]):
-                try:
-                    _resume_run(engine, run, cancelled)
-                except StoreError as error:
-                    if performed := performer.performed.get(run_id):
-                        unkept.finish(run, performed, error, settings)
-                    raise
+                with contextlib.suppress(TakenError):
+                    try:
+                        _resume_run(engine, run.by(slot.name), cancelled)
+                    except StoreError as error:
+                        if performed := performer.performed.get(run_id):
+                            unkept.finish(run.by(slot.name), performed, error, settings)
+                        raise
 
 
 def _resume_run(engine: object, run: Run, cancelled: threading.Event) -> None:

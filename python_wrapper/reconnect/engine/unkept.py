@@ -6,13 +6,14 @@ later: a run whose report the incident has is not performed again (see `perform`
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconnect import exit_codes
 from reconnect.engine.perform import Performed
-from reconnect.errors import ReconnectError, StoreError, TrackerError
+from reconnect.errors import ReconnectError, StoreError, TakenError, TrackerError
 from reconnect.exit_codes import ExitCode
 from reconnect.incidents import delivery
 from reconnect.reports import comment
@@ -35,7 +36,9 @@ class Unkept:
 
 
 def finish(run: Run, performed: Performed, refused: StoreError, settings: Settings) -> Unkept:
-    """Tells the incident how `run` ended, and keeps what the store takes."""
+    """Tells the incident how `run` ended, and keeps what the store takes. Raises TakenError."""
+    with contextlib.suppress(StoreError):
+        run.check()
     record, results = performed.record, performed.results
     notes = list(dict.fromkeys([*record.notes, str(refused)]))
     codes = [ExitCode.DEFECT, *(exit_codes.of_result(result) for result in results)]
@@ -51,6 +54,8 @@ def finish(run: Run, performed: Performed, refused: StoreError, settings: Settin
     try:
         run.finish(results, comment.markdown(record, results))
         is_kept = not run.in_memory
+    except TakenError:
+        raise
     except ReconnectError:
         is_kept = False
     if record.delivery == "pending" and not is_kept:
@@ -68,7 +73,7 @@ def _keep(record: Record, results: Sequence[Result], settings: Settings) -> str:
 
 def report(run: Run, results: Sequence[Result], settings: Settings) -> str | None:
     """Reports to the incident; gives back why that failed. It is tried for as long as a command waits for its report,
-    and once in any case."""
+    and once in any case. Raises TakenError."""
     deadline = time.monotonic() + settings.report_seconds
     while True:
         try:
@@ -76,6 +81,8 @@ def report(run: Run, results: Sequence[Result], settings: Settings) -> str | Non
         except StoreError:
             # The evidence cannot be read either.
             run = Runs(settings, in_memory=True).copy(run.record, results)
+        except TakenError:
+            raise
         except ReconnectError as error:
             final = isinstance(error, TrackerError) and error.code in delivery.FINAL
             if final or time.monotonic() + _PAUSE > deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from reconnect.engine import locks, unkept
 from reconnect.engine.perform import Performed, Performer, without_documents
 from reconnect.engine.progress import Progress
 from reconnect.engine.slots import Slots
-from reconnect.errors import StoreError
+from reconnect.errors import StoreError, TakenError
 from reconnect.exit_codes import ExitCode
 from reconnect.incidents.client_report import ClientReport
 from reconnect.result import Result, State
@@ -87,7 +88,7 @@ class Waiter:
         asked_at: datetime,
         superseded: Callable[[Run, list[Result]], bool] | None,
     ) -> Report | Run:
-        """Has a run of our own carried out; the other one where somebody was faster."""
+        """Has a run of our own carried out; the one to wait for where somebody was faster, or took ours."""
         from reconnect.engine import durable  # a quarter of a second that only runs have to pay, see `warm_up`
 
         performer = Performer(
@@ -107,16 +108,18 @@ class Waiter:
                 else:
                     run = self._runs.create(request, client_report, worker=slot.name, within=engine.enqueue)
                 engine.carry_out(run, self.cancelled, self._in_the_queue(run))
-                durable.wait_until_told(run, self._settings.report_seconds)
-            if (performed := performer.performed.get(run.run_id)) is None:
-                return self._report(run, run.results())
-            return self._report(run, performed.results, performed.superseded)
+                if run.run_id in performer.performed:
+                    durable.wait_until_told(run, self._settings.report_seconds)
+            if (performed := performer.performed.get(run.run_id)) is not None:
+                return self._report(run, performed.results, performed.superseded)
         except StoreError as error:
             if run is None:
                 raise
-            return self._unkept(run, performer.performed.get(run.run_id), error)
+            with contextlib.suppress(TakenError):
+                return self._unkept(run, performer.performed.get(run.run_id), error)
         finally:
             slot.release()
+        return run
 
     def _unkept(self, run: Run, performed: Performed | None, error: StoreError) -> Report:
         """Tells the incident, from memory, of a run that the store refuses; of one that was not `performed` why."""
@@ -138,8 +141,9 @@ class Waiter:
         return look
 
     def _follow(self, run: Run) -> Report:
-        """Waits for a run that was begun for the same incident."""
-        self._progress.note(f"Run {run.run_id} already handles this incident. Waiting for it.")
+        """Waits for a run that was begun for the same incident, or taken from this command."""
+        other = f"Run {run.run_id} already handles this incident. Waiting for it."
+        self._progress.note(other if run.worker is None else str(TakenError(run.run_id)))
         patience = locks.Patience(f"run {run.run_id}")
         while run.read().finished_at is None and not self.cancelled.is_set():
             self._resume_abandoned()

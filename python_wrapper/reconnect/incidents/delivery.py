@@ -47,7 +47,7 @@ Telling = Comment | Change
 def report(run: Run, results: Sequence[Result], settings: Settings) -> None:
     """Tells the incident of `run` what it does not know yet.
 
-    Raises TrackerError, and StoreError where the store does not give back what belongs to the report.
+    Raises TrackerError, TakenError, and StoreError where the store does not give back what belongs to the report.
     """
     incident = run.record.request.incident
     if incident is None:
@@ -56,6 +56,7 @@ def report(run: Run, results: Sequence[Result], settings: Settings) -> None:
         tracker = open_incident(incident, settings)
         joined = escalation.joined(run, settings)
         for telling in tellings(run, results, settings, joined):
+            run.check()
             tell(tracker, telling)
         if joined is not None and joined.there is not None:
             tell(open_incident(joined.incident, settings), Comment(marker(run, "joined"), joined.there))

@@ -32,9 +32,9 @@ class Joined:
 
 def decide(run: Run, results: Sequence[Result], settings: Settings, window: int) -> None:
     """Decides whether a run that ends escalates, or joins another one that has within `window` seconds. Raises
-    StoreError."""
+    StoreError, TakenError."""
     if causes := _causes(results, settings):
-        Guards(settings).escalate(run.run_id, causes, window)
+        Guards(settings, run.worker).escalate(run.run_id, causes, window)
 
 
 def joined(run: Run, settings: Settings) -> Joined | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from reconnect.errors import DamagedError, StoreError
+from reconnect.errors import DamagedError, StoreError, TakenError
 from reconnect.machine import make_private
 from reconnect.runs import tables
 from reconnect.runs.holders import Holder, holder_of
@@ -77,6 +77,17 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
+@contextlib.contextmanager
+def writing_of(run_id: str, worker: str | None, engine: sa.Engine) -> Iterator[sa.Connection]:
+    """The same, of one run. Where a `worker` writes, it has the run until the transaction ends; TakenError where it has
+    it no more."""
+    own = sa.select(tables.runs.c.run_id).where(tables.runs.c.run_id == run_id, tables.runs.c.worker == worker)
+    with writing(engine) as connection:
+        if worker is not None and connection.scalar(own.with_for_update()) is None:
+            raise TakenError(run_id)
+        yield connection
+
+
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection to read from. Raises StoreError; DamagedError where what was read is damaged."""
     try:

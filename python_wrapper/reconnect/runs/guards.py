@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from reconnect.result import UNTOUCHED, now, rfc3339
 from reconnect.runs import tables
-from reconnect.runs.database import engine_of, is_shared, reading, writing
+from reconnect.runs.database import engine_of, is_shared, reading, writing, writing_of
 from reconnect.runs.record import Hold
 from reconnect.settings import Settings
 from reconnect.text import one_line
@@ -85,10 +85,12 @@ class Escalation:
 
 
 class Guards:
-    """The guards of one store. Whatever it does raises StoreError when the database fails."""
+    """The guards of one store. Whatever it does raises StoreError when the database fails. What a `worker` writes of a
+    run raises TakenError where somebody else has it by now."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, worker: str | None = None) -> None:
         self._engine = engine_of(settings)
+        self._worker = worker
 
     # Holds
 
@@ -120,7 +122,7 @@ class Guards:
 
     def begin(self, wish: Wish, reach: Reach) -> Permission:
         """Whether the remedy may begin now; where it may, it has begun."""
-        with writing(self._engine) as connection:
+        with writing_of(wish.run_id, self._worker, self._engine) as connection:
             _alone(connection)
             hold = _held(connection, wish.server, wish.server_id)
             if hold is not None:
@@ -142,7 +144,7 @@ class Guards:
     def end(self, run_id: str, server: str, remedy: str, cause: str, state: str) -> None:
         """A remedy ended; one that changed nothing is not counted."""
         own = sa.and_(_row(run_id, server, remedy, cause), _REMEDIES.c.state == BEGUN)
-        with writing(self._engine) as connection:
+        with writing_of(run_id, self._worker, self._engine) as connection:
             if state in UNTOUCHED:
                 connection.execute(_REMEDIES.delete().where(own))
             else:
@@ -150,7 +152,7 @@ class Guards:
 
     def end_all(self, run_id: str) -> None:
         """Whatever a run has begun and not ended was not verified: it counts as failed."""
-        with writing(self._engine) as connection:
+        with writing_of(run_id, self._worker, self._engine) as connection:
             connection.execute(
                 _REMEDIES.update()
                 .where(_REMEDIES.c.run_id == run_id, _REMEDIES.c.state == BEGUN)
@@ -162,7 +164,7 @@ class Guards:
     def escalate(self, run_id: str, causes: Collection[tuple[str, str]], window: int) -> None:
         """The run of an incident escalates causes (server, cause), unless those of other incidents have escalated each
         of them within `window` seconds: then it joins them. What was decided for a run stays."""
-        with writing(self._engine) as connection:
+        with writing_of(run_id, self._worker, self._engine) as connection:
             _alone(connection)
             decided = sa.select(_REMEDIES.c.run_id).where(
                 _REMEDIES.c.run_id == run_id,

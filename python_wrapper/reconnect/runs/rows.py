@@ -9,6 +9,7 @@ import json
 import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 
 from reconnect.result import Result, ending, now, to_json
 from reconnect.runs import feed, tables
-from reconnect.runs.database import is_shared, reading, writing
+from reconnect.runs.database import is_shared, reading, writing, writing_of
 from reconnect.runs.record import Asker, Ended, Kept, Pending, Record, Wanted
 from reconnect.runs.request import Request
 from reconnect.text import one_line
@@ -49,10 +50,18 @@ def packed(content: bytes) -> bytes:
 
 
 class Rows:
-    """The rows of one database."""
+    """The rows of one database. With a `worker` it is the one that writes of a run, as long as that is its own."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, worker: str | None = None) -> None:
         self._engine = engine
+        self.worker = worker
+
+    def by(self, worker: str) -> Rows:
+        """The same, for this worker."""
+        return Rows(self._engine, worker)
+
+    def _writing_of(self, run_id: str) -> AbstractContextManager[sa.Connection]:
+        return writing_of(run_id, self.worker, self._engine)
 
     def insert(self, record: Record, origin: Origin, client_report: bytes | None, within: Within | None) -> None:
         """A new run, and what `within` writes, in one transaction."""
@@ -121,8 +130,10 @@ class Rows:
         return None if row is None else Kept(Asker(*row[:3]), row.worker, row.plan_hash)
 
     def adopt(self, run_id: str, worker: str, left_by: str | None) -> bool:
-        """Gives a run that `left_by` has, or no worker, to this one; whether it is this one's now."""
-        own = sa.and_(_RUNS.c.run_id == run_id, _RUNS.c.worker.is_not_distinct_from(left_by), tables.WAITING)
+        """Gives a run that no worker has, or an open one that `left_by` has, to this one; whether it is this one's
+        now."""
+        left = tables.WAITING if left_by is None else _RUNS.c.finished_at.is_(None)
+        own = sa.and_(_RUNS.c.run_id == run_id, _RUNS.c.worker.is_not_distinct_from(left_by), left)
         with writing(self._engine) as connection:
             return connection.execute(_RUNS.update().where(own).values(worker=worker)).rowcount == 1
 
@@ -166,17 +177,17 @@ class Rows:
 
     def save(self, record: Record) -> None:
         """Keeps a record as it is now."""
-        with writing(self._engine) as connection:
+        with self._writing_of(record.run_id) as connection:
             _save(connection, record)
 
     def touch(self, run_id: str) -> None:
         """Writes what is kept already."""
-        with writing(self._engine) as connection:
+        with self._writing_of(run_id) as connection:
             connection.execute(_RUNS.update().where(_RUNS.c.run_id == run_id).values(begun=_RUNS.c.begun))
 
     def finish(self, record: Record, results: Sequence[Result], report: bytes) -> None:
         """Keeps how a run ended, and that it did, all at once."""
-        with writing(self._engine) as connection:
+        with self._writing_of(record.run_id) as connection:
             _save(connection, record)
             for result in results:
                 _save_result(connection, result)
@@ -197,12 +208,12 @@ class Rows:
 
     def save_result(self, result: Result) -> None:
         """Keeps the result document of one server."""
-        with writing(self._engine) as connection:
+        with self._writing_of(result.run_id) as connection:
             _save_result(connection, result)
 
     def keep(self, run_id: str, kind: str, server: str, content: bytes) -> None:
         """Keeps a document, in the place of the one of the same kind."""
-        with writing(self._engine) as connection:
+        with self._writing_of(run_id) as connection:
             _keep(connection, run_id, kind, server, content)
 
     def document(self, run_id: str, kind: str, server: str) -> bytes | None:
@@ -222,7 +233,7 @@ class Rows:
 
     def add_events(self, run_id: str, events: Iterable[Mapping[str, Any]]) -> None:
         """Adds what happened (`at`, `kind`, `server`, `data`), numbered on from the last event of the run."""
-        with writing(self._engine) as connection:
+        with self._writing_of(run_id) as connection:
             _add_events(connection, run_id, events)
 
     def events(self, run_id: str, after: int = 0) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from reconnect import machine
-from reconnect.errors import InputError, ReconnectError, StoreError
+from reconnect.errors import InputError, ReconnectError, StoreError, TakenError
 from reconnect.exit_codes import ExitCode
 from reconnect.machine import make_private
 from reconnect.result import Result, now
@@ -62,7 +62,7 @@ _MOMENTS = _Moments()
 
 class Run:
     """One run: its record, its documents, and its scratch folder while it is under way. One `in_memory` ends with this
-    process."""
+    process. What the `worker` that carries it out writes raises TakenError where somebody else has it by now."""
 
     def __init__(self, rows: Rows, work: Path, record: Record, in_memory: bool = False) -> None:
         self._rows = rows
@@ -73,6 +73,20 @@ class Run:
     @property
     def run_id(self) -> str:
         return self.record.run_id
+
+    @property
+    def worker(self) -> str | None:
+        return self._rows.worker
+
+    def by(self, worker: str) -> Run:
+        """The run as this worker has it."""
+        return Run(self._rows.by(worker), self._work, self.record, self.in_memory)
+
+    def check(self) -> None:
+        """Raises TakenError where somebody else has the run by now."""
+        kept = self.kept() if self.worker is not None else None
+        if kept is not None and kept.worker != self.worker:
+            raise TakenError(self.run_id)
 
     def traced(self) -> dict[str, object]:
         """What the log says of the run in every line; without the trace id where the store refuses it."""
@@ -225,7 +239,7 @@ class Runs:
         run = self._new(request, question, at)
         origin = self._origin(run, worker, asker, asked_once=False)
         self._rows.insert(run.record, origin, _json(client_report), within)
-        return run
+        return run.by(worker) if worker is not None else run
 
     def copy(self, record: Record, results: Sequence[Result], worker: str | None = None) -> Run:
         """A run with this record and these results, which other runs than these have; the worker of that name reports
@@ -255,7 +269,9 @@ class Runs:
         run.record.notes += notes
         origin = self._origin(run, worker, asker, asked_once=True)
         known = self._rows.insert_unless(run.record, origin, _json(client_report), within, ended_after)
-        return (run, True) if known is None else (self._run(known), False)
+        if known is not None:
+            return self._run(known), False
+        return run.by(worker) if worker is not None else run, True
 
     def answering(self, request: Request, ended_after: datetime, question: Sequence[str] = ()) -> Run | None:
         """The run that `claim` would find now."""
@@ -297,7 +313,8 @@ class Runs:
         return self._rows.worked_at(worker)
 
     def adopt(self, run_id: str, worker: str, left_by: str | None = None) -> bool:
-        """Gives a run that no worker has, or one that is gone, to this one; whether it is this one's now."""
+        """Gives a run that no worker has, or an open one of a worker that is gone, to this one; whether it is this
+        one's now."""
         return self._rows.adopt(run_id, worker, left_by)
 
     def workers(self) -> list[str]:

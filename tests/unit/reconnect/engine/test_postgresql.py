@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 import subprocess
@@ -23,9 +24,9 @@ from reconnect.cli.progress import Progress
 from reconnect.engine import durable, locks, policy, presence, resuming
 from reconnect.engine.guard import Guard
 from reconnect.engine.locks import Locks
-from reconnect.engine.perform import Performer
+from reconnect.engine.perform import Performer, without_documents
 from reconnect.engine.slots import Slot, Slots
-from reconnect.errors import InputError, StoreError
+from reconnect.errors import InputError, StoreError, TakenError
 from reconnect.result import now
 from reconnect.runs import backup, erasing
 from reconnect.runs import database as store
@@ -267,6 +268,62 @@ def test_a_run_that_somebody_had_meanwhile_is_not_withdrawn(
     assert run.read().endings == ({"alpha": "fixed"} if faster == "its process ends it" else {})
 
 
+@pytest.mark.attack("a command is suspended, and its run is ended meanwhile")
+def test_a_command_whose_run_was_ended_elsewhere_overwrites_and_reports_nothing(
+    machines: list[Workplace], database: str, wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    here, there = machines
+    here.playbook(SLOW)
+    incident = tmp_path / "incident.md"
+    process = here.start(
+        "diagnose-server", "alpha", "--inventory", str(here.inventory), "--incident", f"file:{incident}"
+    )
+    wait(lambda: (tmp_path / "begun").exists())
+    os.kill(process.pid, signal.SIGSTOP)
+    assert ended_sessions(database) > 0
+    assert there.reconnect("cancel", "latest").code == 0
+    [run] = there.runs
+    events = run.events()
+    (tmp_path / "go").touch()
+    os.kill(process.pid, signal.SIGCONT)
+    stdout, stderr = process.communicate(timeout=300)
+    # The code of how it was ended.
+    assert process.returncode == 13, stdout + stderr
+    assert stderr.count(str(TakenError(run.run_id))) == 1, stderr
+    assert there.reconnect("resume").code == 0
+    assert (run.read().endings, run.events()) == ({"alpha": "cancelled"}, events)
+    assert [result.state for result in run.results()] == ["cancelled"]
+    assert incident.read_text().count("-report]") == 1
+    assert "which had this run, is gone." in incident.read_text()
+
+
+def test_nothing_is_written_of_a_run_that_somebody_else_has(database: str, tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, database=SecretStr(database))
+    run, guards = Runs(settings).create(a_request(), worker="here-1.1"), Guards(settings, "here-1.1")
+    wish = Wish(run.run_id, "alpha", None, "restart_database", "database_stopped", 9)
+    assert guards.begin(wish, Reach(3, 10, 3600)).allowed
+    assert Runs(settings).adopt(run.run_id, "there-1.1", "here-1.1")
+    before = run.events()
+    for write in (
+        run.check,
+        run.save,
+        run.touch,
+        lambda: run.finish([], ""),
+        lambda: run.happened("ended"),
+        lambda: run.keep_evidence("alpha", b"{}"),
+        lambda: run.keep_packets("alpha", b""),
+        lambda: run.save_result(without_documents(run, "failed", "")[0]),
+        lambda: guards.begin(wish, Reach(3, 10, 3600)),
+        lambda: guards.end(run.run_id, "alpha", wish.remedy, wish.cause, "failed"),
+        lambda: guards.end_all(run.run_id),
+        lambda: guards.escalate(run.run_id, [("alpha", "database_stopped")], 3600),
+    ):
+        with pytest.raises(TakenError):
+            write()
+    assert (run.events(), run.evidence("alpha"), run.packets("alpha")) == (before, {}, None)
+    run.by("there-1.1").happened("ended")
+
+
 def test_no_remedy_begins_on_a_server_whose_lock_somebody_else_has(
     machines: list[Workplace], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +342,9 @@ def test_no_remedy_begins_on_a_server_whose_lock_somebody_else_has(
             refused = guard.answer({**asked, "of_account": role})
             assert (refused.allowed, "lock" in refused.reason) == (False, True)
         other.release()
+        assert Runs(settings).adopt(run.run_id, "there-1.1", "here-1.1")
+        with pytest.raises(TakenError):
+            guard.answer(asked)
 
 
 HOLDS = """

@@ -147,9 +147,13 @@ def gone(settings: Settings) -> set[str]:
     """The workers of the service that are gone and left work. Raises StoreError."""
     if settings.database is None:
         return set()
+    forgotten = sa.and_(_WORKERS.c.slots > 0, _silent(FORGOTTEN_SECONDS))
+    with reading(engine_of(settings)) as connection:
+        # Everybody looks once a second, and mostly nobody is silent.
+        if connection.scalar(sa.select(_WORKERS.c.name).where(sa.or_(_SILENT, forgotten)).limit(1)) is None:
+            return set()
     with writing(engine_of(settings)) as connection:
         connection.execute(_WORKERS.delete().where(_SILENT, _WITHOUT_WORK))
-        forgotten = sa.and_(_WORKERS.c.slots > 0, _silent(FORGOTTEN_SECONDS))
         connection.execute(_WORKERS.update().where(forgotten).values(slots=0))
         silent = connection.scalars(sa.select(_WORKERS.c.name).where(_SILENT)).all()
         return {name for name in silent if _is_free(connection, name)}

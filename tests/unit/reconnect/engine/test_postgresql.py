@@ -34,6 +34,7 @@ from reconnect.runs.guards import Guards, Reach, Wish
 from reconnect.runs.request import Request
 from reconnect.runs.store import Runs
 from reconnect.settings import Settings
+from sqlalchemy import event
 from trials.kept import holding
 
 from ..conftest import Workplace, a_request
@@ -214,6 +215,23 @@ def test_a_worker_that_is_gone_is_replaced_once_and_one_that_is_stopped_is_not(
     assert sorted(taken) == [False, False, False, True]
     assert existing(run.kept()).worker == f"there-1.{taken.index(True)}"
     assert told.is_set()
+    slot.release()
+
+
+def test_whoever_looks_for_workers_that_are_gone_writes_only_where_one_is_silent(database: str, tmp_path: Path) -> None:
+    settings, written = Settings(state_dir=tmp_path, database=SecretStr(database)), []
+    presence.here(settings, 2)
+    slot = Slots(settings, shared=True).empty()
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        written.extend(statement.split()[:1])
+
+    event.listen(engine := store.engine_of(settings), "before_cursor_execute", note)
+    assert (presence.gone(settings), {"UPDATE", "DELETE"} & set(written)) == (set(), set())
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE workers SET beat_at = 0")
+    assert (presence.gone(settings), {"UPDATE", "DELETE"} <= set(written)) == (set(), True)
+    event.remove(engine, "before_cursor_execute", note)
     slot.release()
 
 

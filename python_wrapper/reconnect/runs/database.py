@@ -25,6 +25,7 @@ from reconnect.machine import make_private
 from reconnect.runs import tables
 from reconnect.runs.holders import Holder, holder_of
 from reconnect.settings import Settings
+from reconnect.settings.service import MOST_WORKERS
 from reconnect.text import one_line
 
 if TYPE_CHECKING:
@@ -77,7 +78,6 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
-@contextlib.contextmanager
 def writing_of(run_id: str, worker: str | None, engine: sa.Engine) -> Iterator[sa.Connection]:
     """The same, of one run. Where a `worker` writes, it has the run until the transaction ends; TakenError where it has
     it no more."""
@@ -88,6 +88,7 @@ def writing_of(run_id: str, worker: str | None, engine: sa.Engine) -> Iterator[s
         yield connection
 
 
+@contextlib.contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection to read from. Raises StoreError; DamagedError where what was read is damaged."""
     try:
@@ -262,8 +263,8 @@ def _postgresql(address: str) -> sa.Engine:
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=20,
-        # Each run that a worker has begun a process for keeps one, as long as that works: 64 at most.
-        max_overflow=20 + 64,
+        # Each run that a worker has begun a process for keeps one, as long as that works.
+        max_overflow=20 + MOST_WORKERS,
         pool_pre_ping=True,
         # A database that is not reached any more is known by that after so many seconds.
         connect_args={

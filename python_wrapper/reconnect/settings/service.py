@@ -72,6 +72,10 @@ class OidcSettings(BaseModel):
     """The role for each value of that claim. The first line that fits counts; who has none cannot sign in."""
 
 
+#: The most runs that one machine carries out at the same time.
+MOST_WORKERS = 64
+
+
 class ServiceSettings(BaseModel):
     """`reconnect serve`: where it listens and how much it takes on; times in seconds."""
 
@@ -97,7 +101,7 @@ class ServiceSettings(BaseModel):
     """The same with IPv6 addresses only."""
     check_provisioning: str | None = Field(default=None, pattern=_ORIGIN)
     """How phones reach provisioning, for the self-check: `https://provisioning.example.org`."""
-    workers: int = Field(default=2, ge=1, le=64)
+    workers: int = Field(default=2, ge=1, le=MOST_WORKERS)
     """How many runs are carried out at the same time."""
     requests: int = Field(default=300, ge=1)
     """How many requests a minute one token, user or address may send; sign-ins are ten times fewer."""

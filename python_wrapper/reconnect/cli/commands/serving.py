@@ -12,6 +12,7 @@ from reconnect import machine, settings
 from reconnect.cli import terminal
 from reconnect.errors import InputError
 from reconnect.service.people import People
+from reconnect.settings.service import MOST_WORKERS
 
 users = typer.Typer(help="Users who may sign in to the service's pages.", rich_markup_mode=None)
 tokens = typer.Typer(help="Tokens of programs for the service.", rich_markup_mode=None)
@@ -41,7 +42,9 @@ def serve(
 def worker(
     slots: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=64, help="How many runs at the same time. Default: service.workers."),
+        typer.Option(
+            metavar="N", min=1, max=MOST_WORKERS, help="How many runs at the same time. Default: service.workers."
+        ),
     ] = None,
 ) -> None:
     """Carry out the runs that services ask for, and poll, without a listener. Start one on each machine.

@@ -34,6 +34,7 @@ from reconnect.runs.guards import Guards, Reach, Wish
 from reconnect.runs.request import Request
 from reconnect.runs.store import Runs
 from reconnect.settings import Settings
+from reconnect.settings.service import MOST_WORKERS
 from sqlalchemy import event
 from trials.kept import holding
 
@@ -163,7 +164,7 @@ def test_who_takes_a_lock_again_beats_once(machines: list[Workplace]) -> None:
 
 
 def test_a_worker_of_as_many_runs_as_it_may_have_still_reaches_the_database(machines: list[Workplace]) -> None:
-    held = [Locks(machines[0].settings) for _ in range(64)]
+    held = [Locks(machines[0].settings) for _ in range(MOST_WORKERS)]
     assert all(one.take("begin", str(number)) for number, one in enumerate(held))
     assert Runs(machines[0].settings).waiting() == []
     for one in held:

@@ -70,8 +70,8 @@ class Checks(Loop):
         for name, server in self._due(wanted):
             if not self._has_room():
                 return
-            if self._take(name, server) and not self._is_busy(server, found):
-                self._begin(name, server)
+            if (until := self._take(name, server)) and not self._is_busy(server, found):
+                self._begin(name, server, until)
 
     def _renew(self) -> None:
         """Renews the leases of the checks whose run is here, or waits for whoever takes it."""
@@ -108,11 +108,11 @@ class Checks(Loop):
         due = [(known[one], one) for one in wanted if one in known and known[one] <= now()]
         return [one for _, one in sorted(due)]
 
-    def _take(self, name: str, server: str) -> bool:
-        """Whether this is the process that begins it; if it cannot, it comes again soon."""
-        due = sa.and_(_is(name, server), _CHECKS.c.next_at <= now())
+    def _take(self, name: str, server: str) -> datetime | None:
+        """Until when this is the process that begins it; if it cannot, it comes again then."""
+        due, until = sa.and_(_is(name, server), _CHECKS.c.next_at <= now()), now() + SOON
         with writing(self._desk.engine) as connection:
-            return connection.execute(_CHECKS.update().where(due).values(next_at=now() + SOON)).rowcount == 1
+            return until if connection.execute(_CHECKS.update().where(due).values(next_at=until)).rowcount else None
 
     def _has_room(self) -> bool:
         """Whether a worker is left for those who wait: checks take half of them, and at least one."""
@@ -135,13 +135,15 @@ class Checks(Loop):
         with reading(self._desk.engine) as connection:
             return connection.scalar(open_run.limit(1)) is not None
 
-    def _begin(self, name: str, server: str) -> None:
+    def _begin(self, name: str, server: str, until: datetime) -> None:
         """Begins a check, and sets the next one. Raises StoreError."""
         following = now() + timedelta(minutes=self._checks[name].minutes * random.uniform(0.9, 1.1))
 
         def noted(connection: sa.Connection, record: Record) -> None:
             values = {"next_at": following, "run_id": record.run_id, "leased_until": now() + _LEASE}
-            connection.execute(_CHECKS.update().where(_is(name, server)).values(**values))
+            own = sa.and_(_is(name, server), _CHECKS.c.next_at == until)
+            if not connection.execute(_CHECKS.update().where(own).values(**values)).rowcount:
+                raise ReconnectError("Another machine begins it.")
 
         asked = Asked(playbook=DIAGNOSE, servers=[server])
         try:

@@ -142,7 +142,10 @@ class Inbox(Loop):
                 reason = f"A defect of Reconnect: {type(error).__name__}: {reason}"
         with writing(self._engine) as connection:
             values = {"state": state, "reason": one_line(reason, 400), "run_id": run_id}
-            connection.execute(_DELIVERIES.update().where(_is(row)).values(**values))
+            own = sa.and_(_is(row), _DELIVERIES.c.next_at == later["next_at"])
+            if not connection.execute(_DELIVERIES.update().where(own).values(**values)).rowcount:
+                # It took so long that it was tried again meanwhile.
+                return True
         if state != "received":
             metrics.DELIVERIES.labels(row["source"], state).inc()
         said = {"source": row["source"], "delivery": row["delivery_id"], "trace_id": row["trace_id"], "run": run_id}

@@ -123,7 +123,9 @@ class Follower(Loop, Generic[Found]):
             next_at = now() + timedelta(seconds=delay(row["attempts"] + 1, error))
             values = {"next_at": next_at, **self.failed(row, error, next_at)}
         with writing(self._desk.engine) as connection:
-            connection.execute(self.table.update().where(self._is(row)).values(**values))
+            # Where it took longer than the lease, somebody else may have it.
+            own = self.table.c.next_at == claim["next_at"]
+            connection.execute(self.table.update().where(self._is(row), own).values(**values))
         return True
 
     def _begin(self) -> None:

@@ -120,6 +120,19 @@ def test_a_check_that_cannot_begin_stops_no_other_one(
     assert next_of(desk, "alpha") <= now() + SOON
 
 
+def test_a_check_that_another_machine_has_taken_meanwhile_does_not_begin(
+    desk: Desk, checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = desk.starter.start
+
+    def late(*words: Any, **named: Any) -> Any:
+        due_now(desk)
+        return start(*words, **named)
+
+    monkeypatch.setattr(desk.starter, "start", late)
+    assert look(desk, checks) == []
+
+
 def test_a_run_of_a_machine_that_is_gone_stops_no_other_check(desk: Desk, checks: Checks) -> None:
     (first,) = look(desk, checks)
     assert desk.runs.adopt(first.run_id, "elsewhere-0a1b2c3d.1")

@@ -50,6 +50,21 @@ def test_what_fails_once_is_taken_the_next_time(
     assert len(Runs(settings).newest()) == 1
 
 
+def test_who_takes_so_long_that_another_one_takes_it_changes_nothing(
+    inbox: Inbox, desk: Desk, incident: FakeIncident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.put(Delivery("rt", "rt-1", INCIDENT))
+
+    def late(row: object) -> tuple[str, str, str | None]:
+        assert take_again(Inbox(desk), desk)
+        raise TrackerError("not available (503)")
+
+    monkeypatch.setattr(inbox, "_take", late)
+    assert inbox.take_next()
+    (kept,) = inbox.newest()
+    assert (kept["state"], kept["run_id"] is None) == ("taken", False)
+
+
 @pytest.mark.parametrize(("fields", "watch"), [({}, 0), ({"Account": "1005"}, 20)])
 def test_the_policy_says_how_long_an_account_is_watched(
     inbox: Inbox,

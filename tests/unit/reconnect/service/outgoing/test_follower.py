@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
-from reconnect.errors import StoreError
+from reconnect.errors import ReconnectError, StoreError
+from reconnect.result import now
 from reconnect.runs import tables
 from reconnect.runs.database import reading, writing
 from reconnect.runs.store import Run, Runs
 from reconnect.service.desk import Desk
 from reconnect.service.outgoing.faults import Faults
+from reconnect.service.outgoing.follower import Row
 from reconnect.service.outgoing.notifier import Notifier
 
 from ...incidents.conftest import Recorder
@@ -65,6 +67,27 @@ def test_a_run_that_cannot_be_read_stops_nobody(
     assert unreadable(desk) == [1]
     (said,) = [record for record in caplog.records if "unreadable" in record.getMessage()]
     assert said.getMessage().startswith("entry 1 (ended) of the feed is unreadable and passed over: ")
+
+
+def test_who_takes_longer_than_the_lease_changes_nothing(
+    desk: Desk, notifier: Notifier, server: Recorder, run_of: Make, ended: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    escalated(desk, run_of, ended)
+    tell = notifier.tell
+
+    def late(row: Row) -> dict[str, Any]:
+        monkeypatch.setattr(notifier, "tell", tell)
+        with writing(desk.engine) as connection:
+            connection.execute(sa.update(tables.notifications).values(next_at=now()))
+        while notifier.tell_next():
+            pass
+        raise ReconnectError("The chat does not answer.")
+
+    monkeypatch.setattr(notifier, "tell", late)
+    notifier.look()
+    with reading(desk.engine) as connection:
+        assert list(connection.scalars(sa.select(tables.notifications.c.state))) == ["sent", "sent"]
+    assert len(server.asked) == 1
 
 
 def test_a_row_that_cannot_be_kept_stops_no_other_one(

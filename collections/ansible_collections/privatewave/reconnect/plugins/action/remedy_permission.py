@@ -71,7 +71,7 @@ def ask(path: str, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def alone(arguments: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the servers of one play that need the same remedy, the first is fixed, in whatever round that is. Nobody counts
+    """Of the servers of one play that need the same remedy, the first is fixed, whatever their rounds. Nobody counts
     those of other plays."""
     if not arguments["remedy"] or arguments["outcome"] or arguments["role"] in ACCOUNT_ROLES:
         return {"allowed": True}

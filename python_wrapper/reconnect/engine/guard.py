@@ -91,14 +91,14 @@ class Guard:
         outcome = question.get("outcome")
         if not outcome:
             self._run.check()
+            if not self._locks.are_held():
+                return Permission(
+                    False, "This run has lost its lock on the server: another run may work there. Diagnose again."
+                )
             groups = question.get("groups")
             maintained = self._policy.under_maintenance(now(), groups if isinstance(groups, list) else [])
             if maintained:
                 return Permission(False, maintained)
-        if remedy and not outcome and not self._locks.are_held():
-            return Permission(
-                False, "This run has lost its lock on the server: another run may work there. Diagnose again."
-            )
         if remedy and not outcome and not self._planned(server, remedy, cause):
             return Permission(
                 False, f"The plan has changed: {remedy} for {cause} was not in it. Diagnose again, then confirm."

@@ -357,8 +357,9 @@ def test_no_remedy_begins_on_a_server_whose_lock_somebody_else_has(
         assert guard.answer(asked).allowed
         ended_sessions(database)
         assert other.take("server", "alpha")
-        for role in (False, True):
-            refused = guard.answer({**asked, "of_account": role})
+        # What undoes asks without a remedy.
+        for own in ({}, {"of_account": True}, {"remedy": ""}):
+            refused = guard.answer({**asked, **own})
             assert (refused.allowed, "lock" in refused.reason) == (False, True)
         other.release()
         assert Runs(settings).adopt(run.run_id, "there-1.1", "here-1.1")

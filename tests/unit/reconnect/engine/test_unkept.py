@@ -11,17 +11,19 @@ from typing import Any
 
 import pytest
 from reconnect import machine
-from reconnect.engine import unkept
+from reconnect.engine import resuming, unkept
 from reconnect.engine.perform import Performed, without_documents
-from reconnect.errors import StoreError
+from reconnect.errors import StoreError, TakenError
 from reconnect.names import Incident
+from reconnect.result import now
+from reconnect.runs import unsent
 from reconnect.runs.database import FILE
 from reconnect.runs.request import Request
 from reconnect.runs.store import Runs
 from trials import disk
 from trials.disk import full
 
-from ..conftest import Workplace
+from ..conftest import Workplace, a_request
 from ..forking import Process
 from .test_durable import SLOW
 
@@ -152,3 +154,25 @@ def test_a_report_that_nobody_takes_is_a_file_and_resume_sends_it_once(
         resumed = workplace.reconnect("resume")
         assert (resumed.code, reports(incident), file.exists()) == (0, 1, False), resumed.stdout + resumed.stderr
     assert "The run stopped." in incident.read_text()
+
+
+def test_a_report_in_a_file_is_not_that_of_a_run_that_another_machine_has_by_now(workplace: Workplace) -> None:
+    settings = workplace.settings
+    own = machine.worker(settings.state, 1)
+    run = Runs(settings).create(a_request(incident=Incident("file", "/nowhere/incident.md")), worker=own)
+    ended = run.record.model_copy(update={"finished_at": now(), "delivery": "pending"})
+    file = unsent.keep(ended, without_documents(run, "failed", "The run stopped."), settings)
+    assert Runs(settings).adopt(run.run_id, "elsewhere-1.1", own)
+    resuming.waiting(settings)
+    assert (file.exists(), run.read().finished_at, run.results()) == (False, None, [])
+
+
+def test_a_run_that_was_ended_elsewhere_is_not_told_from_memory(workplace: Workplace, tmp_path: Path) -> None:
+    settings, incident = workplace.settings, tmp_path / "incident.md"
+    own = machine.worker(settings.state, 1)
+    run = Runs(settings).create(a_request(incident=Incident("file", str(incident))), worker=own)
+    performed = Performed(run.record, without_documents(run, "failed", "The run stopped."), False)
+    assert Runs(settings).adopt(run.run_id, "elsewhere-1.1", own)
+    with pytest.raises(TakenError):
+        unkept.finish(run, performed, StoreError("The database was away."), settings)
+    assert not incident.exists()

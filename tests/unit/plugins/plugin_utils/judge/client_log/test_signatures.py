@@ -9,12 +9,15 @@ import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.catalogue import catalogue
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.client_log.signatures import (
+    CODES,
     SignatureError,
     parse,
+    readable,
     signatures,
 )
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.documents import FindingDocument
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.rules import client
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.tables import load
 
 BOMBS = [
     *("(a+)+$", "(a*)*b", "(.*,)*x", r"(a)\1", "a" * 301, "(", "(?:(?:a{1,9}){1,9})+", ".*a.*b", ""),
@@ -77,6 +80,23 @@ def test_what_is_no_signature_is_refused(entries: list[Any] | dict[str, Any]) ->
 
 def test_our_own_hint_at_causes_of_the_catalogue() -> None:
     assert {one.cause for one in signatures()} - {None} <= set(catalogue())
+
+
+def test_every_number_is_of_a_signature() -> None:
+    tables = [family["codes"] for family in load(CODES.read_text(encoding="utf-8")).values()]
+    assert {name for codes in tables if isinstance(codes, dict) for name in codes} <= {one.name for one in signatures()}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("net::ERR_CONNECTION_REFUSED", "net::err_connection_refused\nnet::err connection refused"),
+        ("RemoteCertificateNameMismatch", "remotecertificatenamemismatch\nremote certificate name mismatch"),
+        ("Connection refused", "connection refused"),
+    ],
+)
+def test_a_name_is_read_as_words_too(line: str, words: str) -> None:
+    assert readable(line) == words
 
 
 def findings(log: list[str], **own: object) -> list[FindingDocument]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from .signatures import LINE_LIMIT
+from .signatures import LINE_LIMIT, readable
 
 #: Lines that the head of a message may have.
 HEAD_LIMIT = 60
@@ -45,6 +45,20 @@ _HEADER = re.compile(
 #: A line about another method than REGISTER, and a status in it.
 _ELSEWHERE = re.compile(r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|mwi|presence|message-summary)\b")
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
+#: A line about a service that no registration needs; as a parameter of a contact it means nothing.
+_SERVICE = re.compile(
+    r"(?i)(?<![=;-])\b(?:stun|turn (?:server|client|alloc\w{1,8})|(?-i:ICE)|ice (?:negotiation|candidate|agent|check)\w{0,3}"
+    r"|upnp|fcm|gcm|apns|firebase\w{0,20}|push ?(?:token|notification|kit|service)\w{0,3}|rtcp?|microphone|camera"
+    r"|bluetooth|vibrat\w{2,3}|(?:sound|audio) device|(?:contacts?|location|storage|notifications?) permission"
+    r"|(?:address|phone) ?book|contact list)\b"
+)
+#: What is set, or has a name that sounds like a failure, where nothing in the line failed.
+_SETTING = re.compile(
+    r"(?i)time-?out\w{0,9}(?: (?:value|is|set|to|of|in)){0,3}\s?[=:]?\s?(?!408\b)\d"
+    r"|time-?out ?(?:handler|timer|task|thread|manager|policy|listener)"
+    r"|\w_(?:check|verify|verification|enabled?|timeout|interval|retry|retries)\s?[=:]\s?\w"
+)
+_FAILS = re.compile(r"(?i)fail|err|exception|refused|unreach|timed|cannot|unable")
 #: A client that says in words that it is registered …
 _REGISTERED = re.compile(
     r"\bregist(?:ration|er)\b\W{0,4}(?:is |was |state|status|result|attempt|response)?\W{0,4}"
@@ -120,12 +134,13 @@ class Dialogues:
     lines: frozenset[int] = frozenset()
 
     def left(self, lines: Sequence[str]) -> list[str]:
-        """The lines to be read one by one, in lower case; the others are empty.
+        """The lines to be read one by one, `readable`; the others are empty.
 
-        What came before a registration that was accepted is over, and the messages are told by the dialogues.
+        What came before a registration that was accepted is over, the messages are told by the dialogues, and some
+        lines are of no registration at all.
         """
         return [
-            line.lower() if number > self.registered and number not in self.lines else ""
+            readable(line) if number > self.registered and number not in self.lines and not _is_harmless(line) else ""
             for number, line in enumerate(lines)
         ]
 
@@ -182,6 +197,11 @@ def _is_ok(line: str) -> bool:
 def _is_elsewhere(line: str) -> bool:
     """Whether a line is about a status of a method that no registration needs."""
     return bool(_STATUS.search(line) and _ELSEWHERE.search(line)) and "regist" not in line.lower()
+
+
+def _is_harmless(line: str) -> bool:
+    """Whether a line tells nothing of a registration, whatever failed in it."""
+    return bool(_SERVICE.search(line) or (_SETTING.search(line) and not _FAILS.search(line)))
 
 
 def _messages(lines: Sequence[str]) -> Iterator[Message]:

@@ -1,6 +1,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lines of client logs mean: ``signatures.yml``, and what a site adds in ``reconnect_client_signatures``."""
+"""What lines of client logs mean: ``signatures.yml``, and what a site adds in ``reconnect_client_signatures``.
+
+The numbers of errors are in ``codes.yml``, by the family they belong to.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from ..tables import load
 # What a pattern is made of can be told by the interpreter's own parser only.
 parser = importlib.import_module("re._parser")
 FILE = Path(__file__).with_name("signatures.yml")
+CODES = Path(__file__).with_name("codes.yml")
 #: Characters of a pattern, and of a line that patterns are tried on.
 PATTERN_LIMIT, LINE_LIMIT = 300, 1000
 #: Signatures that a site may add, and patterns of one.
@@ -28,7 +32,18 @@ SITE_LIMIT, PATTERNS_LIMIT = 200, 20
 WAYS_LIMIT = 12_000
 #: Seconds that the signatures of a site may take for one log.
 SITE_SECONDS = 5.0
+#: Where a word begins within a name that a program gave an error.
+_JOINT = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
+
+
+def readable(line: str) -> str:
+    """A line as signatures of ours match it: in lower case, and what are names in it a second time as words.
+
+    ``ERR_CONNECTION_REFUSED`` and ``ConnectionRefused`` are a connection refused.
+    """
+    words = _JOINT.sub(" ", line).lower()
+    return line.lower() if words == line.lower() else f"{line.lower()}\n{words}"
 
 
 class SignatureError(ValueError):
@@ -75,8 +90,24 @@ class Signature:
 
 @functools.cache
 def signatures() -> tuple[Signature, ...]:
-    """All signatures of ours, in the order of the file; they match lines in lower case."""
-    return tuple(parse(load(FILE.read_text(encoding="utf-8"))))
+    """All signatures of ours, in the order of the file; they match lines that are `readable`."""
+    numbers: dict[str, list[Pattern]] = {}
+    for name, pattern in _numbers(load(CODES.read_text(encoding="utf-8"))):
+        numbers.setdefault(name, []).append(_pattern(name, pattern))
+    known = parse(load(FILE.read_text(encoding="utf-8")))
+    return tuple(replace(one, patterns=(*one.patterns, *numbers.get(one.name, ()))) for one in known)
+
+
+def _numbers(families: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The name of a signature and a pattern of it, for each that the families of numbers add."""
+    for family in families.values():
+        codes = family["codes"]
+        if isinstance(codes, str):
+            codes = families[codes]["codes"]
+        for name, numbers in codes.items():
+            written = (format(number + family.get("plus", 0), family.get("hex", "d")) for number in numbers)
+            code = f"(?:{'|'.join(written)})"
+            yield from ((name, pattern.replace("CODE", code)) for pattern in family["patterns"])
 
 
 def parse(entries: object) -> Iterator[Signature]:

@@ -111,6 +111,8 @@ def said(log: list[str]) -> list[tuple[str, str, str | None]]:
         (["connection refused", "433 ms later", "Registration successful"], [("pass", "registered", None)]),
         (["Account: 401 Unauthorized", "Account is registered, expires in 300 s"], [("pass", "registered", None)]),
         (["Richiesta scaduta", "Registrazione riuscita"], [("pass", "registered", None)]),
+        (["Richiesta scaduta", "Stato: registrato"], [("pass", "registered", None)]),
+        (["Verbindung abgelehnt", "Anmeldung erfolgreich"], [("pass", "registered", None)]),
         (["Got 401 Unauthorized, resending REGISTER with credentials"], [("pass", "log", None)]),
         # What is said of something else, or with a doubt, is none.
         (["401 Unauthorized", "HTTP/1.1 200 OK"], [("warn", "unauthorized", "password_mismatch")]),
@@ -120,6 +122,15 @@ def said(log: list[str]) -> list[tuple[str, str, str | None]]:
         (["403 Forbidden", "It was registered until yesterday"], [("warn", "forbidden", None)]),
         (["Registration successful", "403 Forbidden"], [("pass", "registered", None), ("warn", "forbidden", None)]),
         # Summaries without the messages.
+        (
+            [
+                "10.0.0.2 -> 192.0.2.7 REGISTER",
+                "192.0.2.7 -> 10.0.0.2 401 Unauthorized",
+                "10.0.0.2 -> 192.0.2.7 REGISTER (with auth)",
+                "192.0.2.7 -> 10.0.0.2 403 Forbidden",
+            ],
+            [("warn", "forbidden", None)],
+        ),
         (
             [
                 "Register refresher [401] reason [Unauthorized] for proxy [sip:pbx22]",

@@ -5,7 +5,7 @@
 A challenge (401, 407) that the client answers is no failure, and what the server answers to SUBSCRIBE, PUBLISH or
 OPTIONS keeps nobody from registering. An answer without a method is taken for one to REGISTER. Read are raw messages
 (RFC 3261, 7.1 to 7.3), whatever stands before them in a line, the summaries of pjsip, belle-sip, reSIProcate, baresip
-and Wireshark, and what any client says in words: that it was challenged, that it is registered.
+and Wireshark, those with arrows, and what any client says in words: that it was challenged, that it is registered.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _METHODS = "REGISTER|INVITE|ACK|BYE|CANCEL|OPTIONS|SUBSCRIBE|NOTIFY|PUBLISH|MESS
 _REQUEST = re.compile(
     rf"\b({_METHODS}) (?:sips?|tel):\S{{1,300}} SIP/2\.0|^(?!.{{0,200}}(?i:fail))"
     rf".{{0,200}}\b(?:Sip)?Req(?:uest)?(?: msg|:)?\s{{1,2}}({_METHODS})\b"
+    rf"|(?:->|<-|→|←)\s{{0,3}}\S{{1,60}}\s{{1,3}}({_METHODS})\b"
 )
 _ANSWER = re.compile(
     r"SIP/2\.0 (?P<raw>\d{3})\b ?(?P<raw_reason>.{0,80})"
@@ -33,8 +34,11 @@ _ANSWER = re.compile(
     r"|\b(?P<kind>Register|Publish|Subscribe) refresher \[(?P<belle>\d{3})\] reason \[(?P<belle_reason>[^\]]{0,80})"
     r"|\bStatus: (?P<shark>\d{3})\b ?(?P<shark_reason>.{0,80})"
     r"|(?i:registration (?:success|failed), status)=(?P<pjsua>\d{3})\b(?: \((?P<pjsua_reason>[^)]{0,80}))?"
+    r"|(?:->|<-|→|←)\s{0,3}\S{1,60}\s{1,3}(?P<ladder>[1-6]\d\d)\s(?P<ladder_reason>[A-Z].{0,79})"
     r"|\(prio \d{1,3}\): (?:\{\S{1,20}\} )?(?P<baresip>\d{3}) (?P<baresip_reason>.{0,80})"
 )
+#: Forms that carry a reason.
+_NAMED = ("belle", "shark", "ladder", "pjsua", "baresip")
 _HEADER = re.compile(
     r"(?i:\bcseq\s{0,3}:\s{0,3}\d{1,10}\s{1,3})(?P<method>[A-Z]{3,9})\b|(?P<login>\b(?i:(?:proxy-)?authorization)\s{0,3}:)"
     r"|(?P<end>\b(?i:expires)\s{0,3}[:=]\s{0,3}0(?!\d))"
@@ -47,7 +51,7 @@ _ELSEWHERE = re.compile(r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
 #: A line about a service that no registration needs; as a parameter of a contact it means nothing.
 _SERVICE = re.compile(
-    r"(?i)(?<![=;-])\b(?:stun|turn (?:server|client|alloc\w{1,8})|(?-i:ICE)|ice (?:negotiation|candidate|agent|check)\w{0,3}"
+    r"(?i)(?<![=;-])\b(?:stun|turn (?:server|client|alloc\w{1,8})|(?-i:ICE)|ice (?:candidate|agent|check)\w{0,3}"
     r"|upnp|fcm|gcm|apns|firebase\w{0,20}|push ?(?:token|notification|kit|service)\w{0,3}|rtcp?|microphone|camera"
     r"|bluetooth|vibrat\w{2,3}|(?:sound|audio) device|(?:contacts?|location|storage|notifications?) permission"
     r"|(?:address|phone) ?book|contact list)\b"
@@ -66,7 +70,8 @@ _REGISTERED = re.compile(
     r"|\b(?:successfully|now|is|state|status|account)\W{1,3}registered\b(?!\W{0,3}(?:no|false|0)\b)"
     r"|^[\W\d]{0,40}registered\W{0,3}$|registrationok\b|\bregistered successfully"
     r"|registrazione (?:riuscita|completata|effettuata)|registrato (?:correttamente|con successo)"
-    r"|registrierung (?:war )?erfolgreich|erfolgreich registriert"
+    r"|(?:registrierung|anmeldung) (?:war )?erfolgreich|erfolgreich (?:registriert|angemeldet)"
+    r"|\b(?:stato|status|.tat|estado)\W{1,3}(?:registrato|registriert|angemeldet|enregistr.{1,2}|registrado)\W{0,3}$"
     r"|enregistrement (?:r.{1,2}ussi|effectu)|enregistr.{1,2} avec succ|registro (?:correcto|exitoso|completado)"
     r"|registrado (?:correctamente|con .{1,2}xito)",
     re.IGNORECASE,
@@ -229,13 +234,13 @@ def _messages(lines: Sequence[str]) -> Iterator[Message]:
 def _begun(number: int, line: str) -> Message | None:
     """The message that begins in a line."""
     if (found := _REQUEST.search(line)) is not None:
-        return Message([number], bool(found[1]), method=found[1] or found[2])
+        return Message([number], bool(found[1]), method=found[1] or found[2] or found[3])
     if (found := _ANSWER.search(line)) is None:
         return None
     if (found["belle"] or found["pjsua"]) in OWN:
         return None
-    code = next(found[name] for name in ("raw", "code", "resip", "belle", "shark", "pjsua", "baresip") if found[name])
-    reasons = (found[f"{name}_reason"] for name in ("raw", "belle", "shark", "pjsua", "baresip"))
+    code = next(found[name] for name in ("raw", "code", "resip", *_NAMED) if found[name])
+    reasons = (found[f"{name}_reason"] for name in ("raw", *_NAMED))
     registers = "REGISTER" if found["pjsua"] or found["baresip"] else ""
     method = found["method"] or found["resip_method"] or (found["kind"] or registers).upper()
     return Message([number], bool(found["raw"]), int(code), method, next(filter(None, reasons), "").rstrip(" .|\r"))

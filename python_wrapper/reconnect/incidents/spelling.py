@@ -74,8 +74,37 @@ _NOT = re.compile(
     r"\b(?:no|non|not|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca|nothing|nichts|rien|nada|niente|nessun\w?)\b",
     re.IGNORECASE,
 )
-_WORKS = re.compile(
-    r"\b(?:works?|working|va|vanno|funzion\w{1,4}|geht|gehen|marche\w?|funcion\w{1,3}|online)\b", re.IGNORECASE
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: A yes or no that is also another word of a sentence is an answer alone, or before a sign.
+_ALSO_ELSEWHERE = {"si", "on", "an", "ein", "ok", "okay", "y", "n", "1", "0"}
+#: What a sentence that says yes or no by itself is made of, "internet non va" and "no connection at all". Where another
+#: word stands in it, it is about something else, too: "no problem", "non so", "no answer from the server".
+_SUBJECT = _words(
+    """internet connection network data wifi wi fi wlan lan mobile phone device 3g 4g 5g lte the a an my our this
+    it is are i we there of on at all here now currently right any has have got does do ca il la lo l un una c
+    ce è e di del dati rete connessione telefono linea ho al momento qui ora adesso per tutto proprio das die
+    der ein eine ist es gibt habe hat verbindung netz netzwerk im handy hier gerade momentan überhaupt le les y
+    j ai connexion réseau du d ici maintenant est n ne el los hay tengo conexión conexion red de en aquí ahora
+    datos"""
+)
+_GOOD = _words(
+    """works work working available up online connected va vanno funziona funzionano funzionante presente
+    disponibile connesso connessa collegato attiva geht funktioniert läuft verbunden verfügbar marche fonctionne
+    connecté disponible funciona conectado conectada"""
+)
+#: These say how good it is: without it something may still work.
+_FINE = _words("""ok okay fine good well bene buona gut bien""")
+_DOWN = _words(
+    """offline down disconnected disconnesso disconnessa scollegato assente getrennt déconnecté desconectado"""
+)
+_NONE = _words(
+    """no not non none nothing without doesnt cannot senza niente nessuna nessun mai nicht kein keine keinen nichts
+    ohne pas sans rien aucune sin nada ninguna"""
 )
 
 #: The names of the settings that are compared, and what users and clients call them.
@@ -200,19 +229,36 @@ def is_status(text: str) -> bool:
 
 
 def yes_or_no(text: str) -> bool | None:
-    """Whether a text says yes or no; None where it says neither, or takes it back."""
-    match = _ANSWER.fullmatch(text.strip()[:400])
+    """Whether a text says yes or no; None where it says neither, takes it back, or is about something else, too."""
+    text = text.strip()[:400]
+    match = _ANSWER.fullmatch(text)
     if match is None:
+        return _statement(text)
+    rest, yes = match["rest"], match["yes"]
+    if not re.search(r"\w", rest) and "?" not in rest:
+        return yes is not None
+    sentence = not re.match(r"\s*[,.;:!–-]", rest)
+    if yes is None:
+        # Whoever has no internet is sent to the provider: a no counts only where nothing else is said.
+        return _statement(text) if sentence else None if _statement(rest, otherwise=False) is not False else False
+    if _BUT.search(rest) or _NOT.search(rest):
         return None
-    rest, yes = match["rest"], match["yes"] is not None
-    negated = _NOT.search(rest) is not None
-    if (
-        _BUT.search(rest)
-        or (yes and negated)
-        or (not yes and not negated and match["no"] != "non" and _WORKS.search(rest))
-    ):
+    if sentence and yes.lower() in _ALSO_ELSEWHERE:
+        # "Si funziona", and not "si disconnette", "on vacation" or "ein Kollege sagt".
+        words = set(re.findall(r"[^\W_]+", rest.lower())) if yes.lower() in ("si", "ok", "okay") else set()
+        return True if words & (_GOOD | _FINE) and not words & _DOWN else None
+    return True
+
+
+def _statement(text: str, otherwise: bool | None = None) -> bool | None:
+    """What a sentence says of its subject, `otherwise` where it says nothing; None where another word is in it."""
+    words = set(re.findall(r"[^\W_]+", re.sub(r"n['’]t\b", " not", text.lower())))
+    if not words or words - _SUBJECT - _GOOD - _FINE - _DOWN - _NONE or "?" in text:
         return None
-    return yes
+    good, down, none = (bool(words & meant) for meant in (_GOOD | _FINE, _DOWN, _NONE))
+    if down or (none and words & _FINE):
+        return None if good or none else False
+    return False if none else True if good else otherwise
 
 
 def settings(text: str) -> tuple[dict[str, Scalar], list[str]]:

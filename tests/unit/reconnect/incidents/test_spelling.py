@@ -111,6 +111,64 @@ def test_an_ordinary_word_of_a_sentence_is_no_server() -> None:
             (text, True)
             for text in ("yes", "Si", "sì", "si, WhatsApp va", "Yes, browsing works", "ja", "oui, ça marche", "1", "on")
         ),
+        # A sentence without a yes or a no says it as well.
+        *(
+            (text, True)
+            for text in (
+                "internet va",
+                "funziona",
+                "si funziona",
+                "online",
+                "connesso",
+                "Das Internet funktioniert",
+                "le wifi marche",
+                "la red funciona",
+                "Yes, everything works except PrivateGSM",
+            )
+        ),
+        *(
+            (text, False)
+            for text in (
+                "internet non va",
+                "doesn't work",
+                "no connection at all",
+                "nessuna connessione",
+                "Internet geht nicht",
+                "kein Internet",
+                "pas d'internet",
+                "no hay internet",
+                "offline",
+                "No, not connected",
+            )
+        ),
+        # Where another word stands in it, it is about something else, too; whoever has no internet is sent away.
+        *(
+            (text, None)
+            for text in (
+                "no problem",
+                "nessun problema",
+                "keine Probleme",
+                "pas de problème",
+                "sin problemas",
+                "non so",
+                "weiß nicht",
+                "je ne sais pas",
+                "no idea",
+                "non è un problema di internet",
+                "Non riesco a collegarmi al PBX",
+                "no response from the server",
+                "No, the server does not answer",
+                "doesn't have a connection except WhatsApp",
+                "internet funziona, WhatsApp no",
+                "not good",
+                "not offline",
+                "no, it works",
+                "internet?",
+                "Ein Kollege sagt, es geht",
+                "on pbx22 it fails",
+                "Si è disconnesso",
+            )
+        ),
         *(
             (text, False)
             for text in ("no", "No.", "no, nothing works", "nein", "non", "non va niente", "off", "0", "no, niente")

@@ -47,10 +47,21 @@ _HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w\.\w))[A-Za-z0-9][A-Za-z0-9._-]{1,25
 #: Words that stand before an account's name.
 _NOUNS = re.compile(
     r"(?:my|il mio|mio|meine?|mon|mi)?\s{0,3}(?:account|user(?: ?name)?|extension|ext|number|interno|utente|numero|"
-    r"nebenstelle|benutzer|durchwahl|poste|utilisateur|usuario|extensi[oó]n)\b"
-    r"\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}",
+    r"nebenstelle|benutzer|durchwahl|poste|utilisateur|usuario|extensi[oó]n|int|nr|n)\b"
+    r"\s{0,3}(?:number|numero|nummer|n[uú]mero)?\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}",
     re.IGNORECASE,
 )
+#: What stands in no sentence about a name.
+_FOREIGN = re.compile(r"[{}$;\\*~|&`]|\.\./|:!")
+#: The only number of a text, beside a person's name: `Mario Rossi, 1005`, `1005 (Mario Rossi)`; a phone is none.
+_BESIDE = re.compile(
+    r"(?!.*\b(?:tel|phone|fax|cell|mobile|mobil|handy|telefon\w?))"
+    r"(?:[^\d@]{0,80}[,(:#–-]\s?)?(?P<name>\+?\d{2,40})\)?(?:\s?[,(–-]\s?[^\d@]{0,80})?",
+    re.IGNORECASE,
+)
+#: Characters that no one sees, and spaces of other kinds.
+_UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+_SPACES = re.compile(r"[^\S\n\r ]")
 #: Letters that are read, or scanned, for digits.
 _DIGITS = str.maketrans("OoIl", "0011")
 _LOOKS_NUMERIC = re.compile(r"[0-9OoIl]{3,40}")
@@ -148,6 +159,11 @@ class Address:
     transport: str = ""
 
 
+def plain(text: str) -> str:
+    """A text without what no one sees in it, and with ordinary spaces."""
+    return _SPACES.sub(" ", _UNSEEN.sub("", text)).strip()
+
+
 def address(text: str) -> Address:
     """The parts of ``sip:USER@HOST:PORT;transport=…``, ``USER@HOST`` or ``HOST:PORT``; a name alone is the host."""
     inner = _URI.fullmatch(text.strip())
@@ -172,7 +188,18 @@ def address(text: str) -> Address:
 
 
 def servers(text: str, known: Collection[str]) -> list[str]:
-    """The servers among the `known` that a text may name: exactly, in other letters, by a full or by a short name."""
+    """The servers among the `known` that a text may name: exactly, in other letters, by a full or by a short name, or
+    with other words around the name."""
+    text = plain(text)
+    if found := _servers(text, known):
+        return found
+    # Where another word may name a host, or one is taken back, nobody knows which is meant.
+    words = [] if _NOT.search(text) or _FOREIGN.search(text) else _HOST_WORD.findall(text[:400])
+    named = [_servers(word, known) for word in words]
+    return sorted({name for one in named for name in one}) if all(named) else []
+
+
+def _servers(text: str, known: Collection[str]) -> list[str]:
     host = address(text).host
     if not _HOST.fullmatch(host):
         return []
@@ -191,7 +218,9 @@ def servers(text: str, known: Collection[str]) -> list[str]:
 
 def account(text: str) -> str:
     """The account that a text names, without what people write around it. It may not be a valid one."""
-    rest = text.strip()[:400]
+    rest = plain(text)[:400]
+    if rest.count("@") > 1:
+        return rest
     rest = rest[noun.end() :] if (noun := _NOUNS.match(rest)) and noun.end() < len(rest) else rest
     found = address(rest)
     name = (found.user or found.host).strip(" .,;\"'“”()")
@@ -199,6 +228,8 @@ def account(text: str) -> str:
         name = "+" + re.sub(r"\D", "", name)
     if _LOOKS_NUMERIC.fullmatch(name) and not name.isdigit() and sum(map(str.isdigit, name)) * 2 >= len(name):
         name = name.translate(_DIGITS)
+    if (beside := _BESIDE.fullmatch(rest)) and not (_NOT.search(rest) or _FOREIGN.search(rest)):
+        name = beside["name"]
     return name
 
 

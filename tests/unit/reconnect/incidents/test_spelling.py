@@ -27,8 +27,33 @@ KNOWN = {"pbx1", "pbx22", "pbx3.one.example", "pbx3.two.example"}
         ("pbx3.three.example", []),
         *(
             (name, [])
-            for name in ("pbx4", "all", "all:!pbx1", "~pbx.*", "../pbx1", "{{ 7*7 }}", "\x1b[31m", "", "pbx1 pbx22")
+            for name in (
+                "pbx4",
+                "all",
+                "all:!pbx1",
+                "~pbx.*",
+                "../pbx1",
+                "{{ 7*7 }}",
+                "\x1b[31m",
+                "",
+                "not pbx22",
+                "pbx22 (was pbx4)",
+            )
         ),
+        # Other words around the name are none; two names are two.
+        *(
+            (text, ["pbx22"])
+            for text in (
+                "pbx22 (Milano)",
+                "Server: PBX22",
+                "il server pbx22",
+                "pbx22!",
+                "PBX22 - Sede di Roma",
+                "pbx22\u200b",
+                "[pbx22](https://pbx22.reconnect.test)",
+            )
+        ),
+        *((text, ["pbx1", "pbx22"]) for text in ("pbx1 pbx22", "pbx1/pbx22", "pbx1 oppure pbx22")),
     ],
 )
 def test_a_server_is_one_of_the_inventory(text: str, names: list[str]) -> None:
@@ -55,6 +80,14 @@ def test_a_server_is_one_of_the_inventory(text: str, names: list[str]) -> None:
                 "ext. 1005",
                 "Nebenstelle 1005",
                 "il mio interno è 1005",
+                "int. 1005",
+                "nr. 1005",
+                "account number 1005",
+                "interno: 1005 (Mario Rossi)",
+                "Mario Rossi, 1005",
+                "1005 - Mario Rossi",
+                "#1005",
+                "1005\u200b",
             )
         ),
         ("+39 06 1234-567", "+39061234567"),
@@ -63,6 +96,8 @@ def test_a_server_is_one_of_the_inventory(text: str, names: list[str]) -> None:
         ("lol", "lol"),
         # These stay as they are, and are no account.
         *((text, text) for text in ("601; id", "{{ 7*7 }}", "1005 602", "1005/../602")),
+        *((text, text) for text in ("1005 / 1006", "1005@pbx22; 1006@pbx22", "not 1005", "Anna, tel. 3351234567")),
+        *((text, text) for text in ("Anna since 2026", "not Anna, 1005")),
     ],
 )
 def test_an_account_is_read_without_what_stands_around_it(text: str, name: str) -> None:

@@ -34,7 +34,7 @@ _MESSAGE_LINES = 3
 _SCREENSHOT_LINES = 60
 #: An account at its server, as logs show who registers.
 _REGISTERS = re.compile(
-    r"(?i:register|\bfrom:|\bto:|identity|account|proxy|\buser\b).{0,200}?\bsips?:([^\s<>@;:]{1,80})@([^\s<>;]{1,253})"
+    r"(?i:regist(?:er|rat)|\b(?:from|to|f|t)\s{0,3}:|identity|account|proxy|\buser\b).{0,200}?\bsips?:([^\s<>@;:]{1,80})@([^\s<>;]{1,253})"
 )
 
 #: What stands between a setting and its value. Without it `User 404` may be an answer.
@@ -222,15 +222,14 @@ def _shown(lines: Sequence[str]) -> dict[str, Scalar]:
     """The settings in a text of a few lines, which may be a screenshot's; none in a log or in SIP messages."""
     if len(lines) > _SCREENSHOT_LINES or any("SIP/2.0" in line for line in lines):
         return {}
-    found: dict[str, Scalar] = {}
-    for line in lines:
+    found: dict[str, set[Scalar]] = {}
+    for line in spelling.paired(spelling.bare("\n".join(lines)).splitlines()):
         settings, _unread = spelling.settings(line)
-        found.update(
-            (key, _scalar(key, value))
-            for key, value in settings.items()
-            if spelling.is_sound(key, str(value)) and (_SIGN.search(line) or not spelling.is_status(str(value)))
-        )
-    return found
+        for key, value in settings.items():
+            if spelling.is_sound(key, str(value)) and (_SIGN.search(line) or not spelling.is_status(str(value))):
+                found.setdefault(key, set()).add(_scalar(key, value))
+    # Of two values of one setting nobody knows which is meant.
+    return {key: values.pop() for key, values in found.items() if len(values) == 1}
 
 
 def _scalar(key: str, value: Scalar) -> Scalar:

@@ -5,6 +5,7 @@ Everything is hostile: what is read is a name of the inventory, the characters o
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -123,15 +124,20 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     canonical: tuple(re.split(r",\s+", names))
     for canonical, names in {
         "address": """address, server, host, hostname, host name, server address, server name, sip server, registrar,
-            proxy, sip proxy, outbound proxy, pbx, indirizzo, indirizzo server, indirizzo del server, server sip,
-            nome server, nome del server, centralino""",
-        "domain": "domain, sip domain, realm, dominio, dominio sip",
-        "port": "port, sip port, server port, porta, porta sip, porta server, porta del server",
+            proxy, sip proxy, outbound proxy, pbx, indirizzo, indirizzo server, indirizzo del server,
+            server sip, nome server, nome del server, centralino, adresse, serveur, serveur sip, nom du serveur,
+            serveradresse, servername, servidor, servidor sip, dirección, nombre del servidor""",
+        "domain": """domain, sip domain, realm, dominio, dominio sip, domaine, domäne, sip domäne""",
+        "port": """port, sip port, server port, porta, porta sip, porta server, porta del server, puerto, puerto sip,
+            port sip""",
         "transport": """transport, protocol, sip transport, transport protocol, connection type, trasporto, protocollo,
-            protocollo di trasporto, tipo di trasporto, tipo di connessione""",
+            protocollo di trasporto, tipo di trasporto, tipo di connessione, transportprotokoll, protokoll,
+            protocole, transporte, protocolo""",
         "username": """username, user, user name, user id, userid, account, account name, extension, sip user,
             sip username, login, auth name, auth user, auth username, authorization name, authentication name,
-            phone number, utente, nome utente, utente sip, interno, nome account, id utente""",
+            phone number, utente, nome utente, utente sip, interno, nome account, id utente, utilisateur,
+            nom d’utilisateur, nom d'utilisateur, identifiant, benutzer, benutzername, nebenstelle, durchwahl,
+            konto, compte, poste, usuario, nombre de usuario, cuenta, extensión""",
         "tls_version": "tls version, tls, ssl version, minimum tls version, versione tls, versione ssl",
         "keep_alive": "keep alive, keepalive, nat keep alive, nat keepalive, mantieni attivo, mantenimento connessione",
         "clock": "clock, time, device time, phone time, date and time, ora, orologio, data e ora, ora del telefono",
@@ -146,7 +152,40 @@ _TLS = re.compile(r"\b(?:tls|ssl)[ v]{0,3}\d(?!\d)", re.IGNORECASE)
 _TLS_VERSION = re.compile(r"(?:(?:tls|ssl)[ _]?v?)? ?\d(?:[._]\d)?(?!\d)", re.IGNORECASE)
 #: What stands between two settings, and words between them that belong to neither.
 _BETWEEN = re.compile(r"[\n;,|]|&(?=[A-Za-z_]{2,30}=)")
-_JOINS = re.compile(r"\s+(?:and|e|ed|und|et|y|on|at|sul|sulla|auf|bei|sur|en|with|con|mit|avec)\Z", re.IGNORECASE)
+_JOINS = re.compile(
+    r"\s+(?:and|e|ed|und|et|y|on|at|sul|sulla|auf|bei|sur|en|with|con|mit|avec|via|over|über)\Z", re.IGNORECASE
+)
+
+
+#: What HTML has between lines, between cells, and elsewhere.
+_BREAK = re.compile(r"(?i)<(?:br|/p|/div|/tr|/li|/h\d)\b[^<>]{0,200}>")
+_CELL = re.compile(r"(?i)</t[dh]>")
+_TAG = re.compile(
+    r"(?i)</?(?:html|body|head|p|br|div|span|table|t(?:head|body|r|d|h)|[ou]l|li|b|i|u|strong|em|font|a|h\d)\b[^<>]{0,200}>|&nbsp;"
+)
+#: What stands before a line of a quoted mail, a list or a table.
+_MARK = re.compile(r"^(?:\s{0,5}>){1,9}\s{0,5}|^\s{0,9}(?:\d{1,2}[.)]|[-*•])\s{1,3}(?:\[[ xX]?\]\s{0,3})?")
+#: Where a mail's signature begins.
+_END = re.compile(
+    r"--|(?:(?:kind|best|warm) )?regards|thanks|thank you|(?:cordiali|distinti) saluti|saluti|grazie"
+    r"|(?:mit freundlichen|viele|beste) grü(?:ß|ss)en?|danke|cordialement|bien à vous|merci|(?:un )?saludos?|gracias",
+    re.IGNORECASE,
+)
+_END = re.compile(rf"(?:{_END.pattern})[\s,.!]{{0,5}}", re.IGNORECASE)
+#: Lines of a table or a mail that hold none.
+_NO_SETTING = re.compile(
+    r"[-:|\s=+_]{2,200}|\|?\s{0,5}(?:settings?|name|field|parameter|impostazione|campo|feld)\s{0,5}\|\s{0,5}\w{1,20}\s{0,5}\|?"
+    r"|.{0,200}\b(?:wrote|ha scritto|schrieb|a écrit|escribió)\s?:",
+    re.IGNORECASE,
+)
+#: The transport behind an address, a setting in brackets, and a name with its value right behind the sign.
+_PARAMETER = re.compile(r"(?i)<?(\bsips?:[^\s;,<>]{1,300});transport=(\w{3})(?:;[\w=.-]{1,80}){0,5}>?")
+_IN_BRACKETS = re.compile(
+    rf"\s?\((?=(?:{'|'.join(name for name in _CANONICAL if ' ' not in name and name != 'tls')})\b)", re.IGNORECASE
+)
+_STUCK = re.compile(
+    rf"(?i)(?<![\w.@/-])({'|'.join(name for name in _CANONICAL if ' ' not in name and name != 'tls')})([:=])(?=[^\s/])"
+)
 
 
 @dataclass(frozen=True)
@@ -191,7 +230,10 @@ def servers(text: str, known: Collection[str]) -> list[str]:
     """The servers among the `known` that a text may name: exactly, in other letters, by a full or by a short name, or
     with other words around the name."""
     text = plain(text)
-    if found := _servers(text, known):
+    found = _servers(text, known)
+    if not found and re.fullmatch(r"[A-Za-z]{2,20} \d{1,5}", text):
+        found = _servers(text.replace(" ", ""), known)
+    if found:
         return found
     # Where another word may name a host, or one is taken back, nobody knows which is meant.
     words = [] if _NOT.search(text) or _FOREIGN.search(text) else _HOST_WORD.findall(text[:400])
@@ -299,17 +341,52 @@ def settings(text: str) -> tuple[dict[str, Scalar], list[str]]:
     ``name - value``, or ``name value`` where the name is known. Brackets and quotes of JSON are no part of them.
     """
     found: dict[str, Scalar] = {}
+    said: dict[str, set[Scalar]] = {}
     unread: list[str] = []
-    for part in (part for line in _BETWEEN.split(text[:_LIMIT]) for part in _parts(line.strip(" \t\r•*-{}"))):
+    for part in (part for line in _BETWEEN.split(bare(text[:_LIMIT])) for part in _parts(line.strip(" \t\r•*-{}"))):
         read = _setting(part)
         own: dict[str, Scalar] = {}
         if read is not None:
             put(own, *read)
         if read is None or any(name in _ONE_WORD and " " in str(value) for name, value in own.items()):
             unread.append(part)
+            continue
+        name, value = next(iter(own.items()))
+        said.setdefault(name, set()).add(value)
+        if len(said[name]) > 1:
+            # Two values of one setting: nobody knows which of them is meant.
+            unread.append(part)
         else:
             put(found, *read)
-    return found, unread
+    several = {name for name, values in said.items() if len(values) > 1}
+    return {name: value for name, value in found.items() if name not in several}, unread
+
+
+def bare(text: str) -> str:
+    """The lines of a text without the marks of HTML, Markdown, a quoted mail or a list, and without its signature."""
+    if _TAG.search(text):
+        text = html.unescape(_TAG.sub("", _CELL.sub(" ", _BREAK.sub("\n", text))))
+    lines = []
+    for line in text.splitlines():
+        line = _MARK.sub("", plain(line)).replace("**", "").replace("`", "")
+        if _END.fullmatch(line):
+            break
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 2 and _is_known(cells[0].split()):
+            line = ": ".join(cells)
+        if not _NO_SETTING.fullmatch(line):
+            lines.append(_STUCK.sub(r"\1\2 ", _IN_BRACKETS.sub(", ", _PARAMETER.sub(r"\1,transport=\2", line))))
+    return "\n".join(lines)
+
+
+def paired(lines: Sequence[str]) -> Iterator[str]:
+    """The lines, a setting's name alone together with the value in the next line, as a screenshot shows them."""
+    name = ""
+    for line in filter(None, map(plain, lines)):
+        known = _is_known(line.split())
+        if name or not known:
+            yield f"{name}: {line}" if name and not known else line
+        name = line if known else ""
 
 
 def _parts(line: str) -> list[str]:
@@ -321,13 +398,27 @@ def _parts(line: str) -> list[str]:
         lengths = range(min(4, len(words) - number - 1), 0, -1)
         known = (length for length in lengths if _is_known(words[number : number + length]))
         length = next(known, 1 if starts and words[number][-1] in ":=" else 0)
-        if length:
+        if starts and _is_transport(words, number) and "transport" not in _named(words[starts[-1] : number]):
+            length = 0
+            starts.append(number)
+        elif length:
             starts.append(number)
         # The word after a name is its value, whatever it is.
         number += length + 1
     if len(starts) < 2:
         return [line] if line else []
     return [_JOINS.sub("", " ".join(words[begin:end])) for begin, end in itertools.pairwise([*starts, len(words)])]
+
+
+def _is_transport(words: Sequence[str], number: int) -> bool:
+    """Whether a word is a transport that stands there without its name; a version of TLS is none."""
+    return words[number].lower() in ("tls", "tcp", "udp") and not _TLS_VERSION.match(" ".join(words[number + 1 :][:2]))
+
+
+def _named(words: Sequence[str]) -> set[str]:
+    """The settings whose names the words may begin with."""
+    names = (_plain(" ".join(words[:length]).rstrip(":=")) for length in range(1, 5))
+    return {_CANONICAL[name] for name in names if name in _CANONICAL}
 
 
 def _is_known(words: Sequence[str]) -> bool:
@@ -350,6 +441,9 @@ def put(found: dict[str, Scalar], name: str, value: Scalar) -> None:
 
 def _setting(part: str) -> tuple[str, str] | None:
     """Name and value in one part of a text; None where there is no setting in it."""
+    if re.fullmatch(r"<?sips?:[^\s@]{1,80}@\S{1,253}", part, re.IGNORECASE):
+        return "account", part.strip("<>")
+    part = part if "(" in part else part.rstrip(")")
     match = re.fullmatch(r"\"?([^\W\d_][\w. '’/-]{0,60}?)\"?\s{0,5}(?:[:=]|->|→|\s[-–—]\s)\s{0,5}(\S.{0,399})", part)
     if match is not None:
         return match[1], match[2].strip(' "')
@@ -374,13 +468,14 @@ def _canonical(name: str, value: str) -> Iterator[tuple[str, str]]:
         yield from ((one, given) for one, given in (("port", parts.port), ("transport", parts.transport)) if given)
     elif field == "username":
         yield field, account(parts.user or value)
-        yield from [("domain", parts.host)] if parts.user else []
+        given = (("domain", parts.host), ("port", parts.port), ("transport", parts.transport))
+        yield from (one for one in given if parts.user and one[1])
     elif field == "tls_version" and yes_or_no(value) and not _TLS_VERSION.match(value):
         yield "transport", "tls"
     elif field == "transport":
         yield field, _transport(value)
-    elif field == "port" and (number := re.search(r"\b(\d{1,5})\b", value)):
-        yield field, number[1]
+    elif field == "port" and (number := re.search(r"\b(\d[\dOoIl]{0,4})\b", value)):
+        yield field, number[1].translate(_DIGITS)
         if _TRANSPORT.search(value.lower()):
             yield "transport", _transport(value)
     else:
@@ -395,7 +490,9 @@ def setting(name: str) -> str:
 def is_sound(name: str, value: str) -> bool:
     """Whether a value can be that of a setting that is compared."""
     sound = {
-        "address": r"[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,10}|\[?[0-9A-Fa-f:]{3,45}\]?",
+        "address": r"[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,10}|\[?[0-9A-Fa-f:]{3,45}\]?"
+        # A name without a dot is a host's where it ends with a number, and is no program's.
+        r"|(?i:(?!asterisk|apache|nginx|kamailio|freeswitch|tls|ssl)[a-z]{2,20}-?\d{1,4})",
         "port": r"\d{1,5}",
         "transport": r"udp|tcp|tls",
         "username": r"\+?\d{2,40}",

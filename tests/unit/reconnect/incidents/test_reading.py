@@ -174,6 +174,14 @@ SCREENSHOT = "Account SIP\nServer  pbx1.example.org\nPorta 5060\nTrasporto UDP\n
         ("Client settings: server pbx1.example.org, user 1005, protocol TLS\n", {}),
         ("", {"asterisk_log": SERVER_LOG * 3}),
         ("", {"screenshot_txt": SCREENSHOT}),
+        ("", {"screenshot_txt": "22:01 LTE\nAccount\n1005\nServer\nPBX1.example.org\nNot registered\n"}),
+        ("", {"screenshot_txt": "Account: 1005\nServer: PBX1\nStatus: failed\n"}),
+        ("", {"mail_txt": "Server: pbx1\nUser: 1005\n\nKind regards\nAnna\nInterno: 2200\n"}),
+        ("", {"trace_log": "REGISTER sip:pbx1 SIP/2.0\nf: <sip:1005@pbx1>;tag=1\nt: <sip:1005@pbx1>\n"}),
+        (
+            "",
+            {"a_log": "chan_sip.c: Registration from '<sip:1005@pbx1>' failed for '192.0.2.9:5060' - Wrong password\n"},
+        ),
         ("Subject: PBX1: account 1OO5 can't register\n", {}),
         ("Error message: Registration of sip:1005@pbx1.example.org failed: 408\n", {}),
         # What the client is set to goes before what people write.
@@ -197,6 +205,7 @@ def test_what_is_unambiguous_is_understood(tmp_path: Path, fields: str, files: d
         ("Subject: PBX1: 1005 can't register since 2026\n", {}, "account", "The account is missing"),
         ("Server: pbx1\nError message: error, User 404\n", {}, "account", "The account is missing"),
         ("Server: pbx1\n", {"screen_txt": "Registration\nUser 404\n"}, "account", "The account is missing"),
+        ("Server: pbx1\n", {"screen_txt": "Account: 1005\nAccount: 1006\n"}, "account", "The account is missing"),
         (
             "Server: pbx1\n",
             {"a_log": SERVER_LOG + SERVER_LOG.replace("1005", "1006")},

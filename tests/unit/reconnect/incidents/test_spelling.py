@@ -48,6 +48,7 @@ KNOWN = {"pbx1", "pbx22", "pbx3.one.example", "pbx3.two.example"}
                 "Server: PBX22",
                 "il server pbx22",
                 "pbx22!",
+                "PBX 22",
                 "PBX22 - Sede di Roma",
                 "pbx22\u200b",
                 "[pbx22](https://pbx22.reconnect.test)",
@@ -222,6 +223,30 @@ def test_a_yes_that_is_taken_back_is_none(text: str, said: bool | None) -> None:
     assert spelling.yes_or_no(text) is said
 
 
+#: The same in HTML, Markdown, a table, a quoted mail, a list.
+MARKED = [
+    "<p>Server: pbx22<br>Port:&nbsp;5061<br/>User: 1005</p>",
+    "<table><tr><td>Server</td><td>pbx22</td></tr><tr><td>Port</td><td>5061</td></tr><tr><td>User</td><td>1005</td></tr>",
+    "| Setting | Value |\n| --- | --- |\n| Server | pbx22 |\n| Port | 5061 |\n| User | 1005 |",
+    "Server\tpbx22\nPort\t5061\nUser\t1005",
+    "**Server:** pbx22\n**Port:** 5061\n`User`: `1005`",
+    "On Friday Anna wrote:\n> Server: pbx22\n> Port: 5061\n>> User: 1005",
+    "1. Server: pbx22\n2) Port: 5061\n- [x] User: 1005",
+    "Server: pbx22\nPort: 5061\nUser: 1005\n-- \nAnna Bianchi\nInterno: 2200",
+    "Server: pbx22\nPort: 5061\nUser: 1005\n\nMit freundlichen Grüßen\nAnna\nDurchwahl: 2200",
+    "Server:\u00a0pbx22\u200b\nPort:5061 User:1005",
+    "server: pbx22 (port 5061)\nuser: 1005",
+]
+#: The same in words of other languages, and without signs.
+WORDED = [
+    "Serveur : pbx22\nPort : 5061\nUtilisateur : 1005\nTransport : TLS",
+    "Server: pbx22\nPort: 5061\nBenutzername: 1005\nTransportprotokoll: TLS",
+    "Servidor: pbx22\nPuerto: 5061\nUsuario: 1005\nTransporte: TLS",
+    "server pbx22 port 5061 TLS user 1005",
+    "Server:pbx22 Port:5061 Transport:TLS User:1005",
+]
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -262,6 +287,13 @@ def test_a_yes_that_is_taken_back_is_none(text: str, said: bool | None) -> None:
         ("TLS 1.2", {"tls_version": "1.2"}),
         ("udp", {"transport": "udp"}),
         ("Codec preferences: opus", {"codec_preferences": "opus"}),
+        *((text, {"address": "pbx22", "port": "5061", "username": "1005"}) for text in MARKED),
+        *((text, {"address": "pbx22", "port": "5061", "username": "1005", "transport": "tls"}) for text in WORDED),
+        (
+            "<sip:1005@pbx22:5061;transport=tls>",
+            {"username": "1005", "domain": "pbx22", "port": "5061", "transport": "tls"},
+        ),
+        ("Porta 5O61", {"port": "5061"}),
     ],
 )
 def test_settings_have_the_names_that_users_give_them(text: str, found: dict[str, str]) -> None:
@@ -271,6 +303,11 @@ def test_settings_have_the_names_that_users_give_them(text: str, found: dict[str
 @pytest.mark.parametrize("text", ["server: the one in Milan", "user: Anna Bianchi", "porta: non lo so"])
 def test_a_value_that_can_be_none_is_told(text: str) -> None:
     assert spelling.settings(text) == ({}, [text])
+
+
+def test_two_values_of_a_setting_are_told_and_neither_is_taken() -> None:
+    assert spelling.settings("server: pbx1\nserver: pbx22\nport: 5061") == ({"port": "5061"}, ["server: pbx22"])
+    assert spelling.settings("port: 5061; port: 5061") == ({"port": "5061"}, [])
 
 
 def test_what_is_no_setting_is_told_and_the_others_are_kept() -> None:

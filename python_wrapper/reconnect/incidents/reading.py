@@ -28,13 +28,19 @@ from reconnect.text import one_line, printable
 MAX_FILES = 5
 _LOG = re.compile(r"(?!reconnect-).+\.(log|txt)", re.IGNORECASE | re.DOTALL)
 _REPORT = re.compile(r"client-report\.(json|ya?ml)", re.IGNORECASE)
+#: What people write into a field that they cannot fill.
+_NOTHING = re.compile(
+    r"\W{0,5}|n/?a|unknown|non so|sconosciut[oa]|unbekannt|inconnue?|desconocid[oa]|(?:i )?don['’]t know|weiß nicht",
+    re.IGNORECASE,
+)
 #: A message of more lines than this is a log that was pasted.
 _MESSAGE_LINES = 3
 #: Lines of a pasted text that may be a screenshot's.
 _SCREENSHOT_LINES = 60
 #: An account at its server, as logs show who registers.
 _REGISTERS = re.compile(
-    r"(?i:regist(?:er|rat)|\b(?:from|to|f|t)\s{0,3}:|identity|account|proxy|\buser\b).{0,200}?\bsips?:([^\s<>@;:]{1,80})@([^\s<>;]{1,253})"
+    r"(?:(?i:regist(?:er|rat)|\b(?:from|to|f|t)\s{0,3}:|identity|account|proxy|\buser\b).{0,200}?\bsips?:|\breg: )"
+    r"([^\s<>@;:]{1,80})@([^\s<>;]{1,253})"
 )
 
 #: What stands between a setting and its value. Without it `User 404` may be an answer.
@@ -68,7 +74,8 @@ def read(tracker: Tracker, fields: Fields) -> Said:
 
     def one(about: str) -> str | None:
         name = getattr(fields, about)
-        values = list(dict.fromkeys(line.strip() for line in text(name).splitlines() if line.strip()))
+        given = (line.strip() for line in text(name).splitlines())
+        values = list(dict.fromkeys(line for line in given if not _NOTHING.fullmatch(line)))
         if len(values) > 1:
             shown = ", ".join(f"'{one_line(value, 80)}'" for value in values[:4])
             problems[about] = f"The field '{name}' has more than one value: {shown}."
@@ -223,7 +230,7 @@ def _shown(lines: Sequence[str]) -> dict[str, Scalar]:
     if len(lines) > _SCREENSHOT_LINES or any("SIP/2.0" in line for line in lines):
         return {}
     found: dict[str, set[Scalar]] = {}
-    for line in spelling.paired(spelling.bare("\n".join(lines)).splitlines()):
+    for line in spelling.bare("\n".join(lines)).splitlines():
         settings, _unread = spelling.settings(line)
         for key, value in settings.items():
             if spelling.is_sound(key, str(value)) and (_SIGN.search(line) or not spelling.is_status(str(value))):

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 #: How much of a field is looked at, in characters.
 _LIMIT = 100_000
@@ -22,10 +23,13 @@ _PORT = re.compile(r":(\d{1,5})\Z")
 #: What stands for an account in a sentence: as an address, or after the word for it. A number alone may be anything.
 _IN_A_SENTENCE = re.compile(
     r"(?:(?<!\w)(?:sips?:)?(?P<user>\+?[0-9OoIl]{2,40})@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"
-    r"|\b(?P<noun>account|user(?: ?name)?|extension|ext|interno|utente|nebenstelle|benutzer|durchwahl|poste|utilisateur"
-    r"|usuario|extensi[oó]n)\b\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?P<name>\+?[0-9OoIl]{2,40}))(?![\w-])",
+    r"|\b(?P<noun>accounts?|users?(?: ?name)?|extensions?|ext|int|interno|utente|nebenstelle|benutzer|durchwahl|poste"
+    r"|utilisateur|usuario|extensi[oó]n)\b"
+    r"\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?P<name>\+?[0-9OoIl]{2,40}))(?![\w-])",
     re.IGNORECASE,
 )
+#: A second one, behind the first.
+_ANOTHER = re.compile(r"\s{0,3}(?:[,/+&]|\b(?:o|or|oder|ou|e|and|und|et|y)\b)\s{0,3}(\d{2,40})(?![\w-])", re.IGNORECASE)
 #: The status codes of SIP, and the words that tell such an answer from an account: "User 404 Not Found".
 _STATUS = re.compile(
     r"1(?:00|8[0-3]|99)|20[024]|30[0125]|380|4(?:0\d|1\d|2[0-489]|3[0-9]|40|69|70|8\d|9[1-4])|5(?:0[0-5]|13|55|80)"
@@ -42,7 +46,7 @@ _ANSWERED = re.compile(
     re.IGNORECASE,
 )
 #: Who has an account has it under a number; that alone does not say that the number is an account.
-_PERSON = re.compile(r"user|utente|benutzer|utilisateur|usuario", re.IGNORECASE)
+_PERSON = re.compile(r"users?|utente|benutzer|utilisateur|usuario", re.IGNORECASE)
 #: A word that can be a server's name where nobody said that it is one: no ordinary word has a digit or a dot within.
 _HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w\.\w))[A-Za-z0-9][A-Za-z0-9._-]{1,252}")
 #: Words that stand before an account's name.
@@ -54,9 +58,9 @@ _NOUNS = re.compile(
 )
 #: What stands in no sentence about a name.
 _FOREIGN = re.compile(r"[{}$;\\*~|&`]|\.\./|:!")
+_PHONE = re.compile(r"(?i)\b(?:tel|phone|fax|cell|mobile|mobil|handy|telefon\w?)")
 #: The only number of a text, beside a person's name: `Mario Rossi, 1005`, `1005 (Mario Rossi)`; a phone is none.
 _BESIDE = re.compile(
-    r"(?!.*\b(?:tel|phone|fax|cell|mobile|mobil|handy|telefon\w?))"
     r"(?:[^\d@]{0,80}[,(:#–-]\s?)?(?P<name>\+?\d{2,40})\)?(?:\s?[,(–-]\s?[^\d@]{0,80})?",
     re.IGNORECASE,
 )
@@ -83,7 +87,7 @@ _BUT = re.compile(
     re.IGNORECASE,
 )
 _NOT = re.compile(
-    r"\b(?:no|non|not|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca|nothing|nichts|rien|nada|niente|nessun\w?)\b",
+    r"\b(?:no|non|not|neither|n[eé]|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca|nothing|nichts|rien|nada|niente|nessun\w?)\b",
     re.IGNORECASE,
 )
 
@@ -98,7 +102,7 @@ _ALSO_ELSEWHERE = {"si", "on", "an", "ein", "ok", "okay", "y", "n", "1", "0"}
 #: word stands in it, it is about something else, too: "no problem", "non so", "no answer from the server".
 _SUBJECT = _words(
     """internet connection network data wifi wi fi wlan lan mobile phone device 3g 4g 5g lte the a an my our this
-    it is are i we there of on at all here now currently right any has have got does do ca il la lo l un una c
+    it s is are i we there of on at all here now currently right any has have got does do ca il la lo l un una c
     ce è e di del dati rete connessione telefono linea ho al momento qui ora adesso per tutto proprio das die
     der ein eine ist es gibt habe hat verbindung netz netzwerk im handy hier gerade momentan überhaupt le les y
     j ai connexion réseau du d ici maintenant est n ne el los hay tengo conexión conexion red de en aquí ahora
@@ -165,6 +169,7 @@ _TAG = re.compile(
 )
 #: What stands before a line of a quoted mail, a list or a table.
 _MARK = re.compile(r"^(?:\s{0,5}>){1,9}\s{0,5}|^\s{0,9}(?:\d{1,2}[.)]|[-*•])\s{1,3}(?:\[[ xX]?\]\s{0,3})?")
+_LEADER = re.compile(r"\s?(?:\.{3,200}|…{1,200})\s?")
 #: Where a mail's signature begins.
 _END = re.compile(
     r"--|(?:(?:kind|best|warm) )?regards|thanks|thank you|(?:cordiali|distinti) saluti|saluti|grazie"
@@ -236,8 +241,8 @@ def servers(text: str, known: Collection[str]) -> list[str]:
     if found:
         return found
     # Where another word may name a host, or one is taken back, nobody knows which is meant.
-    words = [] if _NOT.search(text) or _FOREIGN.search(text) else _HOST_WORD.findall(text[:400])
-    named = [_servers(word, known) for word in words]
+    words = [] if _NOT.search(text) or _FOREIGN.search(text) else re.findall(r"[\w.-]*[^\W_][\w.-]*", text[:400])
+    named = [_servers(word, known) for word in words if _HOST_WORD.fullmatch(word) or re.search(r"\d", word)]
     return sorted({name for one in named for name in one}) if all(named) else []
 
 
@@ -270,8 +275,12 @@ def account(text: str) -> str:
         name = "+" + re.sub(r"\D", "", name)
     if _LOOKS_NUMERIC.fullmatch(name) and not name.isdigit() and sum(map(str.isdigit, name)) * 2 >= len(name):
         name = name.translate(_DIGITS)
-    if (beside := _BESIDE.fullmatch(rest)) and not (_NOT.search(rest) or _FOREIGN.search(rest)):
-        name = beside["name"]
+    if not (_NOT.search(rest) or _FOREIGN.search(rest) or _PHONE.search(rest)):
+        named = accounts_in(text) if " " in name else set()
+        if beside := _BESIDE.fullmatch(rest):
+            name = beside["name"]
+        elif named and re.findall(r"(?<!\w)\+?\d{2,40}(?!\w)", rest) == list(named):
+            name = named.pop()
     return name
 
 
@@ -281,10 +290,11 @@ def servers_in(sentence: str, known: Collection[str]) -> set[str]:
 
 
 def accounts_in(sentence: str) -> set[str]:
-    """The accounts that a sentence names: ``1005@pbx1``, ``account 1005``."""
+    """The accounts that a sentence names: ``1005@pbx1``, ``account 1005``, ``accounts 1005 and 1006``."""
     text = sentence[:400]
-    said = (one for one in _IN_A_SENTENCE.finditer(text) if not _is_answer(one, text))
-    found = {account(one["user"] or one["name"]) for one in said}
+    said = [one for one in _IN_A_SENTENCE.finditer(text) if not _is_answer(one, text)]
+    more = (_ANOTHER.match(text, one.end()) for one in said)
+    found = {account(one["user"] or one["name"]) for one in said} | {one[1] for one in more if one is not None}
     return {name for name in found if name.lstrip("+").isdigit()}
 
 
@@ -324,14 +334,26 @@ def yes_or_no(text: str) -> bool | None:
 
 
 def _statement(text: str, otherwise: bool | None = None) -> bool | None:
-    """What a sentence says of its subject, `otherwise` where it says nothing; None where another word is in it."""
+    """What sentences say of their subject, `otherwise` where they say nothing.
+
+    None where they contradict each other, or another word is in them.
+    """
+    clauses = [clause for clause in re.split(r"[,;.:!–]", text) if re.search(r"\w", clause)]
+    said = {_clause(clause) for clause in clauses}
+    if not clauses or None in said or {True, False} <= said:
+        return None
+    return next((one for one in (True, False) if one in said), otherwise)
+
+
+def _clause(text: str) -> bool | Literal["nothing"] | None:
+    """What a clause says; None where another word is in it."""
     words = set(re.findall(r"[^\W_]+", re.sub(r"n['’]t\b", " not", text.lower())))
     if not words or words - _SUBJECT - _GOOD - _FINE - _DOWN - _NONE or "?" in text:
         return None
     good, down, none = (bool(words & meant) for meant in (_GOOD | _FINE, _DOWN, _NONE))
     if down or (none and words & _FINE):
         return None if good or none else False
-    return False if none else True if good else otherwise
+    return False if none else True if good else "nothing"
 
 
 def settings(text: str) -> tuple[dict[str, Scalar], list[str]]:
@@ -368,7 +390,7 @@ def bare(text: str) -> str:
         text = html.unescape(_TAG.sub("", _CELL.sub(" ", _BREAK.sub("\n", text))))
     lines = []
     for line in text.splitlines():
-        line = _MARK.sub("", plain(line)).replace("**", "").replace("`", "")
+        line = _LEADER.sub(": ", _MARK.sub("", plain(line)).replace("**", "").replace("`", ""))
         if _END.fullmatch(line):
             break
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -376,17 +398,20 @@ def bare(text: str) -> str:
             line = ": ".join(cells)
         if not _NO_SETTING.fullmatch(line):
             lines.append(_STUCK.sub(r"\1\2 ", _IN_BRACKETS.sub(", ", _PARAMETER.sub(r"\1,transport=\2", line))))
-    return "\n".join(lines)
+    return "\n".join(_paired(lines))
 
 
-def paired(lines: Sequence[str]) -> Iterator[str]:
+def _paired(lines: Sequence[str]) -> Iterator[str]:
     """The lines, a setting's name alone together with the value in the next line, as a screenshot shows them."""
     name = ""
-    for line in filter(None, map(plain, lines)):
-        known = _is_known(line.split())
-        if name or not known:
-            yield f"{name}: {line}" if name and not known else line
-        name = line if known else ""
+    for line in filter(None, map(str.strip, lines)):
+        if _is_known(line.split()) and line.lower() != "tls":
+            yield from [name] if name else []
+            name = line
+        else:
+            yield f"{name}: {line}" if name else line
+            name = ""
+    yield from [name] if name else []
 
 
 def _parts(line: str) -> list[str]:
@@ -445,7 +470,9 @@ def _setting(part: str) -> tuple[str, str] | None:
         return "account", part.strip("<>")
     part = part if "(" in part else part.rstrip(")")
     match = re.fullmatch(r"\"?([^\W\d_][\w. '’/-]{0,60}?)\"?\s{0,5}(?:[:=]|->|→|\s[-–—]\s)\s{0,5}(\S.{0,399})", part)
-    if match is not None:
+    words = match[1].split() if match is not None else []
+    # `registrar pbx1.example.com:5061` has its sign within the value.
+    if match is not None and not (words[1:] and _named(words[:1]) and re.search(r"\d|\w\.\w", words[1])):
         return match[1], match[2].strip(' "')
     # Without a sign between them the longest name that is known counts.
     words = part.split()
@@ -474,8 +501,8 @@ def _canonical(name: str, value: str) -> Iterator[tuple[str, str]]:
         yield "transport", "tls"
     elif field == "transport":
         yield field, _transport(value)
-    elif field == "port" and (number := re.search(r"\b(\d[\dOoIl]{0,4})\b", value)):
-        yield field, number[1].translate(_DIGITS)
+    elif field == "port" and len(numbers := set(re.findall(r"\b\d[\dOoIl]{0,4}\b", value))) == 1:
+        yield field, numbers.pop().translate(_DIGITS)
         if _TRANSPORT.search(value.lower()):
             yield "transport", _transport(value)
     else:
@@ -484,7 +511,9 @@ def _canonical(name: str, value: str) -> Iterator[tuple[str, str]]:
 
 def setting(name: str) -> str:
     """A setting's name in `SETTINGS`; that of another one in lower case, with underscores."""
-    return _CANONICAL.get(_plain(name), re.sub(r"[ -]", "_", name.lower()))
+    known = _plain(name)
+    own = re.sub(r"[ -]", "_", name.lower())
+    return _CANONICAL.get(known) or _CANONICAL.get(known.removeprefix("sip "), own)
 
 
 def is_sound(name: str, value: str) -> bool:

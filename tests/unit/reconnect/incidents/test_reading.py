@@ -177,6 +177,7 @@ SCREENSHOT = "Account SIP\nServer  pbx1.example.org\nPorta 5060\nTrasporto UDP\n
         ("", {"screenshot_txt": "22:01 LTE\nAccount\n1005\nServer\nPBX1.example.org\nNot registered\n"}),
         ("", {"screenshot_txt": "Account: 1005\nServer: PBX1\nStatus: failed\n"}),
         ("", {"mail_txt": "Server: pbx1\nUser: 1005\n\nKind regards\nAnna\nInterno: 2200\n"}),
+        ("", {"a_log": "reg: 1005@pbx1.example.org (prio 0): Connection refused\n"}),
         ("", {"trace_log": "REGISTER sip:pbx1 SIP/2.0\nf: <sip:1005@pbx1>;tag=1\nt: <sip:1005@pbx1>\n"}),
         (
             "",
@@ -203,6 +204,8 @@ def test_what_is_unambiguous_is_understood(tmp_path: Path, fields: str, files: d
         ("Account: 1005\nClient settings: server pbx1, domain pbx2\n", {}, "server", "The server is missing"),
         ("Subject: account 1005 on PBX1 and PBX2\n", {}, "server", "The server is missing"),
         ("Subject: PBX1: 1005 can't register since 2026\n", {}, "account", "The account is missing"),
+        ("Server: pbx1\nAccount: n/a\n", {}, "account", "the field 'Account' is empty"),
+        ("Server: pbx1\nSubject: interno 1005 o 1006\n", {}, "account", "The account is missing"),
         ("Server: pbx1\nError message: error, User 404\n", {}, "account", "The account is missing"),
         ("Server: pbx1\n", {"screen_txt": "Registration\nUser 404\n"}, "account", "The account is missing"),
         ("Server: pbx1\n", {"screen_txt": "Account: 1005\nAccount: 1006\n"}, "account", "The account is missing"),

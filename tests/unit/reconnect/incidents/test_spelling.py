@@ -38,6 +38,7 @@ KNOWN = {"pbx1", "pbx22", "pbx3.one.example", "pbx3.two.example"}
                 "",
                 "not pbx22",
                 "pbx22 (was pbx4)",
+                "pbx2 2",
             )
         ),
         # Other words around the name are none; two names are two.
@@ -88,6 +89,8 @@ def test_a_server_is_one_of_the_inventory(text: str, names: list[str]) -> None:
                 "Mario Rossi, 1005",
                 "1005 - Mario Rossi",
                 "#1005",
+                "interno 1005 su pbx22",
+                "Mario Rossi - int. 1005",
                 "1005\u200b",
             )
         ),
@@ -113,6 +116,7 @@ def test_an_account_is_read_without_what_stands_around_it(text: str, name: str) 
         ("Registration of sip:1005@PBX22 failed: 403 Forbidden", {"pbx22"}, {"1005"}),
         ("Nebenstelle 1005 erreicht pbx1 und pbx22 nicht", {"pbx1", "pbx22"}, {"1005"}),
         ("user 1005 and user 1006", set(), {"1005", "1006"}),
+        ("interno 1005 o 1006, users 2005, 2006", set(), {"1005", "1006", "2005", "2006"}),
         # A number alone may be anything, and a word that names no server is none.
         ("408 since 2026, case number 1005, port 5061, pbx4", set(), set()),
         ("the user is 10 minutes late; account 1005-b; user 1005x; account {{ 1005 }}", set(), {"10"}),
@@ -198,6 +202,7 @@ def test_an_ordinary_word_of_a_sentence_is_no_server() -> None:
                 "internet funziona, WhatsApp no",
                 "not good",
                 "not offline",
+                "wifi works, no 4G",
                 "no, it works",
                 "internet?",
                 "Ein Kollege sagt, es geht",
@@ -294,13 +299,17 @@ WORDED = [
             {"username": "1005", "domain": "pbx22", "port": "5061", "transport": "tls"},
         ),
         ("Porta 5O61", {"port": "5061"}),
+        ("Registrar pbx22.reconnect.test:5061", {"address": "pbx22.reconnect.test", "port": "5061"}),
+        ("SIP-Server ..... pbx22\nSIP-Benutzername\n  1005", {"address": "pbx22", "username": "1005"}),
     ],
 )
 def test_settings_have_the_names_that_users_give_them(text: str, found: dict[str, str]) -> None:
     assert spelling.settings(text) == (found, [])
 
 
-@pytest.mark.parametrize("text", ["server: the one in Milan", "user: Anna Bianchi", "porta: non lo so"])
+@pytest.mark.parametrize(
+    "text", ["server: the one in Milan", "user: Anna Bianchi", "porta: non lo so", "porta 5060 o 5061"]
+)
 def test_a_value_that_can_be_none_is_told(text: str) -> None:
     assert spelling.settings(text) == ({}, [text])
 

@@ -511,9 +511,7 @@ def _canonical(name: str, value: str) -> Iterator[tuple[str, str]]:
 
 def setting(name: str) -> str:
     """A setting's name in `SETTINGS`; that of another one in lower case, with underscores."""
-    known = _plain(name)
-    own = re.sub(r"[ -]", "_", name.lower())
-    return _CANONICAL.get(known) or _CANONICAL.get(known.removeprefix("sip "), own)
+    return _CANONICAL.get(_plain(name), re.sub(r"[ -]", "_", name.lower()))
 
 
 def is_sound(name: str, value: str) -> bool:
@@ -537,4 +535,5 @@ def _transport(value: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name.strip().lower())
+    # A SIP server is a server.
+    return re.sub(r"[\s_-]+", " ", name.strip().lower()).removeprefix("sip ")

@@ -53,7 +53,7 @@ _HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w\.\w))[A-Za-z0-9][A-Za-z0-9._-]{1,25
 _NOUNS = re.compile(
     r"(?:my|il mio|mio|meine?|mon|mi)?\s{0,3}(?:account|user(?: ?name)?|extension|ext|number|interno|utente|numero|"
     r"nebenstelle|benutzer|durchwahl|poste|utilisateur|usuario|extensi[oó]n|int|nr|n)\b"
-    r"\s{0,3}(?:number|numero|nummer|n[uú]mero)?\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}",
+    r"\s{0,3}(?:number|numero|nummer|n[uú]mero|nr?\.)?\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}",
     re.IGNORECASE,
 )
 #: What stands in no sentence about a name.
@@ -157,7 +157,7 @@ _TLS_VERSION = re.compile(r"(?:(?:tls|ssl)[ _]?v?)? ?\d(?:[._]\d)?(?!\d)", re.IG
 #: What stands between two settings, and words between them that belong to neither.
 _BETWEEN = re.compile(r"[\n;,|]|&(?=[A-Za-z_]{2,30}=)")
 _JOINS = re.compile(
-    r"\s+(?:and|e|ed|und|et|y|on|at|sul|sulla|auf|bei|sur|en|with|con|mit|avec|via|over|über)\Z", re.IGNORECASE
+    r"\s+(?:and|e|ed|und|et|y|on|at|sul|sulla|auf|bei|sur|en|with|con|mit|avec|via|over|über|[-–/])\Z", re.IGNORECASE
 )
 
 
@@ -268,6 +268,9 @@ def account(text: str) -> str:
     rest = plain(text)[:400]
     if rest.count("@") > 1:
         return rest
+    if channel := re.fullmatch(r"(?i:pj)?(?i:sip)/(\d{2,40})(?:-[0-9a-fA-F]{1,16})?", rest):
+        # As Asterisk names its channels.
+        return channel[1]
     rest = rest[noun.end() :] if (noun := _NOUNS.match(rest)) and noun.end() < len(rest) else rest
     found = address(rest)
     name = (found.user or found.host).strip(" .,;\"'“”()")
@@ -469,7 +472,9 @@ def _setting(part: str) -> tuple[str, str] | None:
     if re.fullmatch(r"<?sips?:[^\s@]{1,80}@\S{1,253}", part, re.IGNORECASE):
         return "account", part.strip("<>")
     part = part if "(" in part else part.rstrip(")")
-    match = re.fullmatch(r"\"?([^\W\d_][\w. '’/-]{0,60}?)\"?\s{0,5}(?:[:=]|->|→|\s[-–—]\s)\s{0,5}(\S.{0,399})", part)
+    match = re.fullmatch(
+        r"[\"']?([^\W\d_][\w. '’/-]{0,60}?)[\"']?\s{0,5}(?:[:=]|->|→|\s[-–—]\s)\s{0,5}(\S.{0,399})", part
+    )
     words = match[1].split() if match is not None else []
     # `registrar pbx1.example.com:5061` has its sign within the value.
     if match is not None and not (words[1:] and _named(words[:1]) and re.search(r"\d|\w\.\w", words[1])):

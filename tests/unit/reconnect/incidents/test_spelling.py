@@ -89,6 +89,9 @@ def test_a_server_is_one_of_the_inventory(text: str, names: list[str]) -> None:
                 "Mario Rossi, 1005",
                 "1005 - Mario Rossi",
                 "#1005",
+                "interno n. 1005",
+                "SIP/1005",
+                "PJSIP/1005-0000001a",
                 "interno 1005 su pbx22",
                 "Mario Rossi - int. 1005",
                 "1005\u200b",
@@ -248,6 +251,8 @@ WORDED = [
     "Server: pbx22\nPort: 5061\nBenutzername: 1005\nTransportprotokoll: TLS",
     "Servidor: pbx22\nPuerto: 5061\nUsuario: 1005\nTransporte: TLS",
     "server pbx22 port 5061 TLS user 1005",
+    "SERVER pbx22 - PORTA 5061 - TLS - UTENTE 1005",
+    "{'server': 'pbx22', 'port': 5061, 'user': '1005', 'transport': 'tls'}",
     "Server:pbx22 Port:5061 Transport:TLS User:1005",
 ]
 

@@ -54,7 +54,8 @@ _SERVICE = re.compile(
     r"(?i)(?<![=;-])\b(?:stun|turn (?:server|client|alloc\w{1,8})|(?-i:ICE)|ice (?:candidate|agent|check)\w{0,3}"
     r"|upnp|fcm|gcm|apns|firebase\w{0,20}|push ?(?:token|notification|kit|service)\w{0,3}|rtcp?|microphone|camera"
     r"|bluetooth|vibrat\w{2,3}|(?:sound|audio) device|(?:contacts?|location|storage|notifications?) permission"
-    r"|(?:address|phone) ?book|contact list)\b"
+    r"|(?:address|phone) ?book|contact list|xcap|ldap|carddav|voice ?mail|avatar"
+    r"|http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b|\b0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
 )
 #: What is set, or has a name that sounds like a failure, where nothing in the line failed.
 _SETTING = re.compile(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from reconnect.reports import secret_forms
-from reconnect.reports.secret_forms import FILE, MASK, is_secret_name
+from reconnect.reports.secret_forms import FILE, MASK, Folded, is_secret_name
 
 if TYPE_CHECKING:
     from reconnect.runs.request import Request
@@ -33,7 +33,9 @@ _DECODER = json.JSONDecoder(object_pairs_hook=lambda pairs: _each_once(pairs))
 _JSON = re.compile(r"[{\[](?=\s{0,99}[\"{\[])")
 
 _URL = re.compile(r"https?://[^\s\"'<>]{1,2000}", re.IGNORECASE)
-_LINK = re.compile(r"activ|attiv|aktivier|provision|enrol|invit|onboard|reset|verif|magic|token|otp|webhook|^hooks?\b", re.IGNORECASE)
+_LINK = re.compile(
+    r"activ|attiv|aktivier|provision|enrol|invit|onboard|reset|verif|magic|token|otp|webhook|^hooks?\b", re.IGNORECASE
+)
 # What is random in a link: long, of small and capital letters and digits.
 _RANDOM = re.compile(r"(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{24,}")
 _NUMBER = re.compile(r"(?<![\w.:+])\+\d{6,15}(?![\w:])")
@@ -48,6 +50,7 @@ class Redaction:
         self.taken: Counter[str] = Counter()
         known = {form for secret in secrets if len(secret) >= 4 for form in _forms(secret)}
         self._secrets = sorted(known, key=len, reverse=True)
+        self._folded = [Folded(secret).text for secret in self._secrets]
         self._numbers = numbers
 
     def known(self, text: str) -> str:
@@ -91,7 +94,7 @@ class Redaction:
     def _plain(self, text: str, lines: bool) -> str:
         text = self.known(text)
         done, place = list[str](), 0
-        for start, end, kind in sorted(secret_forms.find(text), key=lambda found: (found[0], -found[1])):
+        for start, end, kind in sorted(secret_forms.find(text, self._folded), key=lambda found: (found[0], -found[1])):
             secret = text[max(start, place) : end]
             if end <= place or not secret.strip("\"'`\\*• \t\r\n"):
                 continue

@@ -12,7 +12,7 @@ import functools
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from reconnect.text import HIDDEN
 
@@ -35,7 +35,7 @@ _ALIKE = str.maketrans(
     dict(
         zip(
             "“”„«»‘’‚аеорсухіѕԁһјӏкмтвнԛԝαορενικτυχłøđı",
-            "\"\"\"\"\"'''aeopcyxisdhjlkmtbhqwaopeviktuxlodi",
+            '"""""\'\'\'aeopcyxisdhjlkmtbhqwaopeviktuxlodi',
             strict=True,
         )
     )
@@ -105,11 +105,14 @@ def _seen(character: str) -> str:
 # `cnonce` what a client answers a challenge with. Incidents are written in the language of their users, here without
 # accents.
 _WORDS = (
-    r"pwd?s?|psw|pswd|pin(?:[ _-]?(?:code|number))?|puk|psk|pre[_-]?shared[_-]?key|md5secret|md5_cred|md5|ha1|(?<!authenticator_)digest|t?otp"
-    r"|jwt|mfa[_-]?code|token(?:s(?!\W{1,3}\d{1,3}\b))?|x-auth|(?:api|private|secret|subscription|access|auth|account|master|session|signing|shared"
+    r"pwd?s?|psw|pswd|pin(?:[ _-]?(?:code|number))?|puk|psk|pre[_-]?shared[_-]?key|md5secret|md5_cred|md5"
+    r"|ha1|(?<!authenticator_)digest|t?otp"
+    r"|jwt|mfa[_-]?code|token(?:s(?!\W{1,3}\d{1,3}\b))?|x-auth|(?:api|private|secret|subscription|access"
+    r"|auth|account|master|session|signing|shared"
     r"|encryption|obfuscation|wifi|security)[_.-]?keys?|licen[cs]e(?:[_-]?(?:code|key))?|activation[_ -]?(?:code|key)"
-    r"|(?:proxy-)?authorization|(?:set-)?cookie2?|credentials?|creds|cnonce|(?:db|user|sip|auth|my|admin|root|vm|ldap|smtp|key)?pass"
-    r"|pass(?:code|key)|signature|parola(?:[ _-](?:d'ordine|chiave|segreta))?|segreto|credenziali|chiave(?:[ _-]segreta)?"
+    r"|(?:proxy-)?authorization|(?:set-)?cookie2?|credentials?|creds|cnonce|(?:db|user|sip|auth|my|admin"
+    r"|root|vm|ldap|smtp|key)?pass"
+    r"|pass(?:code|key)|parola(?:[ _-](?:d'ordine|chiave|segreta))?|segreto|credenziali|chiave(?:[ _-]segreta)?"
     r"|codice[ _-](?:pin|otp|segreto|di[ _-](?:attivazione|accesso|sicurezza))"
     r"|kennworte?|geheimnis|geheimzahl|losung|zugangs(?:code|daten)|aktivierungs(?:code|schlussel)|freischaltcode"
     r"|mots?[ _-]?de[ _-]?passe|mdp|identifiants|code[ _-](?:secret|pin|otp|d'(?:activation|acces))"
@@ -117,7 +120,10 @@ _WORDS = (
     r"|codigo[ _-](?:pin|secreto|de[ _-](?:activacion|acceso))|senha|wachtwoord|haslo"
 )
 # These may be the end of a longer word, too: `userpassword`.
-_ENDS = r"passw(?:or)?d(?:s(?!\W{1,3}\d{1,3}\b))?|pass[ -](?:word|phrase|code)|passworte?|passphrases?|secret(?:s(?!\W{1,3}\d{1,3}\b))?"
+_ENDS = (
+    r"passw(?:or)?d(?:s(?!\W{1,3}\d{1,3}\b))?|pass[ -](?:word|phrase|code)|passworte?|passphrases?|secret(?:s"
+    r"(?!\W{1,3}\d{1,3}\b))?"
+)
 # A name begins where a word does, also within one: `sipPwd`.
 _SECRET = rf"(?:(?:(?<![A-Za-z0-9])|(?-i:(?<=[a-z0-9])(?=[A-Z])))(?:{_WORDS})|{_ENDS})"
 # What a name says about a secret without holding it.
@@ -159,7 +165,9 @@ _BARE = (
 )
 # What stands where a value could stand and says nothing: whether one is set, and what was masked before.
 _NOTHING = (
-    rf"(?!\s|{MASK}|(?:true|false|null|none|nil|yes|no|unchanged|set|unset|undefined|enabled|disabled|loaded|missing|wrong|(?:in)?correct|(?:in)?valid|expired|required|rejected|accepted|{FILE})(?![^\s\"',;&)}}\]<>])"
+    rf"(?!\s|{MASK}|(?:true|false|null|none|nil|yes|no|unchanged|set|unset|undefined|enabled|disabled"
+    rf"|loaded|missing|wrong|(?:in)?correct|(?:in)?valid|expired|required|rejected|accepted|{FILE})"
+    rf"(?![^\s\"',;&)}}\]<>])"
     r"|[\[{]\s{0,9}[\]}]|(?:\"\"|'')(?![\"']))"
 )
 # The rest of a collection: `["a", "b"]`, `{"old": "a"}`. It may say whether something is set.
@@ -168,37 +176,60 @@ _VALUE = rf"{_NOTHING}(?P<secret>{_MANY}|{_QUOTED}|{_BARE})"
 _SEP = r"(?:=>|->|→|==?|:|\.{3}|–|—)"
 NAME_BEFORE = re.compile(rf"{_NAME}\\*[\"'`]?\s{{0,40}}{_SEP}\s{{0,40}}\Z", re.IGNORECASE)
 # Something that was made up or generated: quotes, or letters and digits.
-_MADE_UP = r"(?:{q}|(?!(?i:https?|ftp)://|{file}|\d{{4}}-\d\d)(?=[^\s,;]{{0,80}}\d)(?=[^\s,;]{{0,80}}[A-Za-z])[^\s,;<>\"']{{4,}})"
+_MADE_UP = (
+    r"(?:{q}|(?!{name}|(?i:https?|ftp)://|{file}|\d{{4}}-\d\d)(?=[^\s,;]{{0,80}}\d)"
+    r"(?=[^\s,;]{{0,80}}[A-Za-z])[^\s,;<>\"']{{4,}})"
+)
 
 
 def _made_up(quoted: str = r"\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|`[^`\n]{1,200}`") -> str:
-    return _MADE_UP.format(q=quoted, file=FILE)
+    return _MADE_UP.format(q=quoted, file=FILE, name=_NAME)
 
 
+# Names that are spoken of, and whose value may be a plain word.
+_SPOKEN = r"psw|pwd|pw|passcode|parola(?: d'ordine)?|kennwort|mot de passe|mdp|contrasena|clave"
 _BE = (
     r"(?:is|was|are|will\s+be|e'?|era|sono|sara|ist|war|lautet(?:e)?|heisst|sind|est|c'est|etait|sont|es|son|sera"
     r"|(?:is|ist|es|est|e'?)\s+(?:now|jetzt|ora|adesso|ahora|maintenant|still))"
 )
 # What is said of a secret instead of the secret.
 _JUDGED = (
-    r"(?:not?|non|nicht|pas|ne|never|n't|mai|nie|jamais|nunca|kein\w*|wrong|right|correct|incorrect|ok|okay|fine|good|bad|same"
-    r"|in?valid\w*|missing|unknown|known|empty|too|very|so|still|now|also|only|just|already|probably|perhaps|maybe|always|often"
-    r"|the|an?|of|in|on|at|by|for|from|to|with|without|out|up|about|as|what|where|that|this|these|those|it|my|your|his|her|our"
-    r"|their|there|then|than|if|when|and|or|but|because|between|different|weak|strong|short|long|old|new|secure|safe|stale|due"
-    r"|sbagliat\w*|errat\w*|corrett\w*|giust\w*|scadut\w*|ancora|sempre|troppo|molto|gia|ora|adesso|divers\w*|ugual\w*|quell\w*"
-    r"|quest\w*|il|lo|la|le|gli|un|una|uno|di|da|del|della|dei|nel|nella|per|con|senza|su|tra|che|mia|mio|stat\w*|vecchi\w*|nuov\w*"
-    r"|valid\w*|vuot\w*|mancant\w*|debole|lung\w*|cort\w*|rott\w*|falsch\w*|richtig\w*|abgelaufen|korrekt\w*|ungultig\w*|gultig\w*"
-    r"|leer|noch|schon|zu|sehr|immer|der|die|das|ein|eine|im|bei|von|vom|mit|ohne|fur|auf|aus|wie|mein\w*|dein\w*|sein\w*|ihr\w*"
-    r"|alt|neu|anders|gleich|unbekannt|bekannt|weg|faux|fausse|mauvais\w*|bon|bonne|correcte?|incorrecte?|expire\w*|perime\w*"
-    r"|encore|toujours|trop|tres|deja|le|les|l'\w*|une|du|des|de|dans|en|sur|pour|avec|sans|que|mon|ma|ton|ta|son|sa|vide|different\w*"
-    r"|incorrect\w*|correct\w*|caducad\w*|erron\w*|mal|buen\w*|muy|demasiado|siempre|aun|todavia|ya|el|los|las|al|por|sin|mi|tu|su"
-    r"|vaci\w*|distint\w*|requir\w*|needed|used|broken|locked|lost|gone|\w{2,}(?:ed|ing|able|ible)|\w{3,}(?:[aiu]t[aoei]|[ai]d[ao])"
+    r"(?:not?|non|nicht|pas|ne|never|n't|mai|nie|jamais|nunca|kein\w*|wrong|right|correct|incorrect|ok"
+    r"|okay|fine|good|bad|same"
+    r"|in?valid\w*|missing|unknown|known|empty|too|very|so|still|now|also|only|just|already|probably"
+    r"|perhaps|maybe|always|often"
+    r"|the|an?|of|in|on|at|by|for|from|to|with|without|out|up|about|as|what|where|that|this|these|those|it"
+    r"|my|your|his|her|our"
+    r"|their|there|then|than|if|when|and|or|but|because|between|different|weak|strong|short|long|old|new"
+    r"|secure|safe|stale|due"
+    r"|sbagliat\w*|errat\w*|corrett\w*|giust\w*|scadut\w*|ancora|sempre|troppo|molto|gia|ora|adesso"
+    r"|divers\w*|ugual\w*|quell\w*"
+    r"|quest\w*|il|lo|la|le|gli|un|una|uno|di|da|del|della|dei|nel|nella|per|con|senza|su|tra|che|mia|mio"
+    r"|stat\w*|vecchi\w*|nuov\w*"
+    r"|valid\w*|vuot\w*|mancant\w*|debole|lung\w*|cort\w*|rott\w*|falsch\w*|richtig\w*|abgelaufen"
+    r"|korrekt\w*|ungultig\w*|gultig\w*"
+    r"|leer|noch|schon|zu|sehr|immer|der|die|das|ein|eine|im|bei|von|vom|mit|ohne|fur|auf|aus|wie|mein\w*"
+    r"|dein\w*|sein\w*|ihr\w*"
+    r"|alt|neu|anders|gleich|unbekannt|bekannt|weg|faux|fausse|mauvais\w*|bon|bonne|correcte?|incorrecte?"
+    r"|expire\w*|perime\w*"
+    r"|encore|toujours|trop|tres|deja|le|les|l'\w*|une|du|des|de|dans|en|sur|pour|avec|sans|que|mon|ma|ton"
+    r"|ta|son|sa|vide|different\w*"
+    r"|incorrect\w*|correct\w*|caducad\w*|erron\w*|mal|buen\w*|muy|demasiado|siempre|aun|todavia|ya|el|los"
+    r"|las|al|por|sin|mi|tu|su"
+    r"|vaci\w*|distint\w*|requir\w*|needed|used|made|sent|kept|held|set|read|shown|given|taken|found"
+    r"|written|hidden|equal|identical|public|private|optional|mandatory|case|visible|plain|clear|broken"
+    r"|locked|lost|gone|\w{2,}(?:ed|ing|able|ible)|\w{3,}(?:[aiu]t[aoei]|[ai]d[ao])"
     r"|ge\w{3,}t|\w{4,}en|\w{3,}ee?s?(?=\s+(?:par|depuis|hier)))"
 )
-_CHANGED = r"(?:chang|set|reset|updat|replac|cambi|impost|modific|aggiorn|aender|geander|ander|setz|gesetz|defin|mis|put)\w{0,10}"
+_CHANGED = (
+    r"(?:chang|set|reset|updat|replac|cambi|impost|modific|aggiorn|aender|geander|ander|setz|gesetz|defin|mis"
+    r"|put)\w{0,10}"
+)
 _INTO = r"(?:to|from|in|into|as|auf|zu|von|a|en|par|por|with|de|da|con)"
 # Whose it is: `for 1002`, `di mario`.
-_WHOSE = r"(?:\s(?:for|of|di|del|fur|von|vom|de|du|per|pour|para|nuova|neue|nueva|new|i use|number)\b(?:\s[\w.@-]{1,64})?)?"
+_WHOSE = (
+    r"(?:\s(?:for|of|di|del|fur|von|vom|de|du|per|pour|para|nuova|neue|nueva|new|i use|number)\b(?:\s[\w.@-]{1,64})?)?"
+)
 
 
 def _rule(kind: str, pattern: str, flags: int = re.IGNORECASE) -> tuple[str, str, int]:
@@ -214,7 +245,9 @@ _RULES = (
     ),
     _rule("private keys", r"Private-Lines:\s{1,3}\d+\s+(?P<secret>(?:[A-Za-z0-9+/=]{8,}\s+)+)"),
     _rule("private keys", r"\$ANSIBLE_VAULT;[^\n]{0,80}(?P<secret>(?:\s{1,40}[0-9a-f]{8,})+)"),
-    _rule("cookies", rf"\b(?:set-)?cookie2?\\*[\"']?\s{{0,3}}[:=]\s{{0,3}}\\*[\"']?(?!\s|{MASK})(?P<secret>[^\"'\\\r\n]+)"),
+    _rule(
+        "cookies", rf"\b(?:set-)?cookie2?\\*[\"']?\s{{0,3}}[:=]\s{{0,3}}\\*[\"']?(?!\s|{MASK})(?P<secret>[^\"'\\\r\n]+)"
+    ),
     # A Digest header's parameters, `username` and `realm` excepted: they say who and where.
     _rule(
         "digests",
@@ -236,7 +269,8 @@ _RULES = (
     # Up to the last `@` of the address; a port is no password.
     _rule(
         "credentials",
-        r"(?<=://)[^\s/@:?#\"'<>\[]{0,100}:(?!\d{1,5}(?:[/?#]|$))(?P<secret>[^\s/?#\"'<>]{1,200}(?=@)|[^\s\"'<>]{1,200}?(?=@))",
+        r"(?<=://)[^\s/@:?#\"'<>\[]{0,100}:(?!\d{1,5}(?:[/?#]|$))(?P<secret>[^\s/?#\"'<>]{1,200}(?=@)"
+        r"|[^\s\"'<>]{1,200}?(?=@))",
     ),
     _rule("credentials", r"\bsips?:[\w.+-]{1,80}:(?P<secret>[^\s@<>\"']{1,100}?)(?=@)"),
     _rule("credentials", r"\bregister\s{0,9}=>?\s{0,9}(?:\w{1,9}://)?[^\s:@]{1,80}:(?P<secret>[^\s@]{1,200})(?=@)"),
@@ -244,24 +278,30 @@ _RULES = (
     _rule(
         "passwords",
         r"\b(?:identified\s{1,3}(?:with\s{1,3}\S{1,80}\s{1,3})?(?:by|as)(?:\s{1,3}password)?\s{0,3}"
-        rf"|password(?:\s{{0,3}}\(\s{{0,3}}|\s{{1,3}})(?=[\"'])|{_NAME}[`\"]?\s{{1,3}}(?:r?like|regexp|in\s{{0,3}}\()\s{{0,3}})"
+        r"|password(?:\s{0,3}\(\s{0,3}|\s{1,3})(?=[\"']))"
         rf"(?P<secret>{_QUOTED}|[^\s;,]+)",
     ),
+    _rule("passwords", rf"{_NAME}[`\"]?\s{{1,3}}(?:r?like|regexp|in\s{{0,3}}\()\s{{0,3}}(?P<secret>{_QUOTED})"),
     _rule(
         "passwords",
-        rf"(?<![\w-])--?(?:[a-z0-9]{{1,30}}-){{0,3}}{_SECRET}(?!-{_ABOUT})(?:-[a-z]{{1,20}})?(?:[\"']?[\s,]{{1,3}}|=)(?![-\s])"
+        rf"(?<![\w-])--?(?:[a-z0-9]{{1,30}}-){{0,3}}{_SECRET}(?!-{_ABOUT})(?:-[a-z]{{1,20}})?"
+        rf"(?:[\"']?[\s,]{{1,3}}|=)(?![-\s])"
         rf"(?P<secret>{_QUOTED}|\S+)",
     ),
     # What a program takes as a password under a short name, in a shell or as a list of words.
     _rule(
         "passwords",
-        r"(?<![\w/-])(?:/\S{0,80}/)?(?:sshpass\W{1,9}?-p[\s\"',]{0,5}|(?:mysql|mariadb)[a-z-]{0,20}\W(?:[^\n|;]{0,200}?\W)?-p"
-        r"|(?:curl|wget|http)\W(?:[^\n|;]{0,200}?\W)?(?:-u|--(?:proxy-)?user|-a)[\s=\"',]{0,5}(?!https?:)[^\s:\"']{1,80}:"
+        r"(?<![\w/-])(?:/\S{0,80}/)?(?:sshpass\W{1,9}?-p[\s\"',]{0,5}|(?:mysql|mariadb)[a-z-]{0,20}\W"
+        r"(?:[^\n|;]{0,200}?\W)?-p"
+        r"|(?:curl|wget|http)\W(?:[^\n|;]{0,200}?\W)?(?:-u|--(?:proxy-)?user|-a)[\s=\"',]{0,5}"
+        r"(?!https?:)[^\s:\"']{1,80}:"
         r"|ldap[a-z]{2,12}\W(?:[^\n|;]{0,200}?\W)?-w[\s\"',]{0,5}|redis-cli\W(?:[^\n|;]{0,200}?\W)?-a[\s\"',]{1,5}"
         r"|sipsak\W(?:[^\n|;]{0,200}?\W)?-a[\s\"',]{1,5}|sipp\W(?:[^\n|;]{0,200}?\W)?-ap[\s\"',]{1,5}"
         r"|(?:smbclient|rpcclient|net|winexe|wmic)\W(?:[^\n|;]{0,200}?\W)?-U[\s\"',]{0,5}[^\s%\"']{1,80}%"
-        r"|(?:docker|podman|skopeo|buildah|helm|az|cf|oc)\W(?:[^\n|;]{0,200}?\W)?login\W(?:[^\n|;]{0,200}?\W)?-p[\s\"',]{1,5}"
-        r"|snmp[a-z]{2,12}\W(?:[^\n|;]{0,200}?\W)?-[caAxX][\s\"',]{1,5}(?!(?:MD5|SHA\S*|AES\S*|DES)\b)|(?:plink|pscp)\W(?:[^\n|;]{0,200}?\W)?-pw[\s\"',]{1,5}"
+        r"|(?:docker|podman|skopeo|buildah|helm|az|cf|oc)\W(?:[^\n|;]{0,200}?\W)?login\W(?:[^\n"
+        r"|;]{0,200}?\W)?-p[\s\"',]{1,5}"
+        r"|snmp[a-z]{2,12}\W(?:[^\n|;]{0,200}?\W)?-[caAxX][\s\"',]{1,5}(?!(?:MD5|SHA\S*|AES\S*|DES)\b)|"
+        r"(?:plink|pscp)\W(?:[^\n|;]{0,200}?\W)?-pw[\s\"',]{1,5}"
         r"|mosquitto_\w{3}\W(?:[^\n|;]{0,200}?\W)?-P[\s\"',]{1,5}|net\s{1,3}user\s{1,3}\S{1,80}\s{1,3}(?!/)"
         r"|htpasswd\s(?:[^\n|;]{0,200}?\s)?-\w{0,5}b\w{0,5}\s{1,3}(?:-\w{1,9}\s{1,3})?\S{1,200}\s{1,3}\S{1,80}\s{1,3}"
         r"|\W-?-?pass(?:in|out)?\W{1,3}(?:pass|env):|echo\s{1,3}[\"']?[\w.-]{1,80}:(?=[^\n]{1,200}chpasswd))"
@@ -269,42 +309,53 @@ _RULES = (
         0,
     ),
     # … in quotes together with the name of the user: `--user 'bob:a b'`.
-    _rule("passwords", r"\W(?:-u|--(?:proxy-)?user)[\s=]{0,3}(?P<quote>[\"'])(?!https?:)[^\s:\"']{1,80}:(?P<secret>[^\"'\n]+)(?=(?P=quote))"),
+    _rule(
+        "passwords",
+        r"\W(?:-u|--(?:proxy-)?user)[\s=]{0,3}(?P<quote>[\"'])(?!https?:)[^\s:\"']{1,80}:"
+        r"(?P<secret>[^\"'\n]+)(?=(?P=quote))",
+    ),
     _rule("media keys", r"(?<=\binline:)[A-Za-z0-9+/=]{8,}"),
     _rule("media keys", r"(?<![^\s\"'])k=(?:clear|base64|uri):(?P<secret>\S+)"),
     _rule("media keys", r"\bkey-mgmt:\w{1,20}\s{1,3}(?P<secret>\S+)"),
     # `<passwd>x</passwd>`, `<entry name="passwd">x<`, `<key>password</key><string>x<`, `<td>PIN</td><td>x<`.
     _rule(
         "passwords",
-        rf"<[^<>\n]{{0,80}}?{_NAME}(?!\s{{0,3}}=)[^<>\n]{{0,80}}(?<!/)>\s{{0,80}}(?:<!\[CDATA\[)?(?!\s|<|{MASK})(?P<secret>[^<]+?)(?=\]\]>|<|\s{{0,80}}$)",
+        rf"<[^<>\n]{{0,80}}?{_NAME}(?!\s{{0,3}}=)[^<>\n]{{0,80}}(?<!/)>\s{{0,80}}(?:<!\[CDATA\[)?(?!\s|<"
+        rf"|{MASK})(?P<secret>[^<]+?)(?=\]\]>|<|\s{{0,80}}$)",
     ),
     _rule(
         "passwords",
-        rf">\s{{0,20}}[\w .-]{{0,40}}{_NAME}:?\s{{0,20}}</[\w:]{{1,30}}>\s{{0,80}}(?:<[^<>/]{{1,80}}>\s{{0,20}}){{1,2}}(?!{MASK})(?P<secret>[^<]+)",
+        rf">\s{{0,20}}[\w .-]{{0,40}}{_NAME}:?\s{{0,20}}</[\w:]{{1,30}}>\s{{0,80}}"
+        rf"(?:<[^<>/]{{1,80}}>\s{{0,20}}){{1,2}}(?!{MASK})(?P<secret>[^<]+)",
     ),
     # A name and its value side by side: attributes, YAML, JSON, in either order.
     _rule(
         "passwords",
-        rf"\b(?:name|key|path|field|setting|parameter|param|id|option|variable)\\*[\"']?\s{{0,3}}[:=]\s{{0,3}}\\*[\"']?[\w.-]{{0,40}}{_NAME}"
+        rf"\b(?:name|key|path|field|setting|parameter|param|id|option"
+        rf"|variable)\\*[\"']?\s{{0,3}}[:=]\s{{0,3}}\\*[\"']?[\w.-]{{0,40}}{_NAME}"
         r"\\*[\"']?(?=[\s,;])[^{}<>]{0,120}?\b(?:value|val|content|default)\\*[\"']?\s{0,3}[:=]\s{0,3}"
         rf"{_VALUE}",
     ),
     _rule(
         "passwords",
         rf"\b(?:value|val|content|default)\\*[\"']?\s{{0,3}}[:=]\s{{0,3}}{_VALUE}[\s,;]{{1,9}}[^{{}}<>\n]{{0,80}}?"
-        rf"\b(?:name|key|field|setting|parameter|param|id|option|variable)\\*[\"']?\s{{0,3}}[:=]\s{{0,3}}\\*[\"']?[\w.-]{{0,40}}{_NAME}(?=\\*[\"'])",
+        rf"\b(?:name|key|field|setting|parameter|param|id|option"
+        rf"|variable)\\*[\"']?\s{{0,3}}[:=]\s{{0,3}}\\*[\"']?[\w.-]{{0,40}}{_NAME}(?=\\*[\"'])",
     ),
     # A block of YAML: what is indented more than its name.
     _rule(
         "passwords",
-        rf"^(?P<indent>[ \t]{{0,40}})(?:- )?[\w.\"'-]{{0,60}}?{_NAME}[\"']?:[ \t]{{0,9}}(?:![\w-]{{1,20}}[ \t]{{1,9}})?[|>][-+\d]{{0,3}}[ \t]{{0,9}}\n"
+        rf"^(?P<indent>[ \t]{{0,40}})(?:- )?[\w.\"'-]{{0,60}}?{_NAME}[\"']?:[ \t]{{0,9}}"
+        rf"(?:![\w-]{{1,20}}[ \t]{{1,9}})?[|>][-+\d]{{0,3}}[ \t]{{0,9}}\n"
         r"(?P<secret>(?:(?P=indent)[ \t]+[^\n]+\n?)+)",
         re.IGNORECASE | re.MULTILINE,
     ),
     # In a file of settings, a value goes to the end of its line.
     _rule(
         "passwords",
-        rf"^[ \t]{{0,9}}[\w.-]{{0,60}}?{_NAME}[ \t]{{0,40}}=>?[ \t]{{0,40}}{_NOTHING}(?P<secret>[^\s\"'`=;#][^\s;#]*(?:[ \t]{{1,9}}(?![\w.-]{{1,40}}[ \t]?[=:]|-)[^\s;#(]+){{1,9}})[ \t]*(?=$|[;#])",
+        rf"^[ \t]{{0,9}}[\w.-]{{0,60}}?{_NAME}[ \t]{{0,40}}=>?[ \t]{{0,40}}{_NOTHING}"
+        rf"(?P<secret>[^\s\"'`=;#][^\s;#]*(?:[ \t]{{1,9}}(?![\w.-]{{1,40}}[ \t]?[=:]|-)[^\s;#"
+        rf"(]+){{1,9}})[ \t]*(?=$|[;#])",
         re.IGNORECASE | re.MULTILINE,
     ),
     # `password = x`, `"secret": "x"`, `passwd=x`, and the same within another text.
@@ -314,20 +365,34 @@ _RULES = (
     ),
     # Voicemail: `601 => 4321,Name,mail`. The file of PostgreSQL's passwords. Secrets without a sign between.
     _rule("passwords", r"^[ \t]*\d{2,12}\s{0,9}=>\s{0,9}(?P<secret>-?\w{1,40})(?=,)", re.MULTILINE),
-    _rule("passwords", r"^(?=[\w-]{0,60}[*.a-z])[\w.*-]{1,100}:(?:\d{2,5}|\*):[^\s:]{1,64}:[^\s:]{1,64}:(?P<secret>\S+)$", re.MULTILINE),
     _rule(
         "passwords",
-        r"\b(?:(?:login|account)\s{1,9}\S{1,80}\s{1,9}password\s{1,9}|PSK\s{1,3}(?=\")|wpa-psk\s{1,9}|(?:radius|tacacs)\S{0,20}\s{1,3}secret\s{1,3}"
+        r"^(?=[\w-]{0,60}[*.a-z])[\w.*-]{1,100}:(?:\d{2,5}|\*):[^\s:]{1,64}:[^\s:]{1,64}:(?P<secret>\S+)$",
+        re.MULTILINE,
+    ),
+    _rule(
+        "passwords",
+        r"\b(?:(?:login|account)\s{1,9}\S{1,80}\s{1,9}password\s{1,9}|PSK\s{1,3}(?=\")|wpa-psk\s{1,9}|"
+        r"(?:radius|tacacs)\S{0,20}\s{1,3}secret\s{1,3}"
         rf"|(?:snmp-server\s{{1,3}}|r[ow])community6?\s{{1,3}}|shared_?secret\s{{1,3}})(?P<secret>{_QUOTED}|\S+)",
         0,
     ),
     # "The password is x", in the languages of our users. A judgement is none.
     _rule(
         "passwords",
-        rf"{_NAME}[\"')]?{_WHOSE}\s{{1,3}}(?:{_BE}\s{{0,3}}:\s{{0,3}}|lautete?\s{{1,3}}|{_BE}\s{{1,3}}(?!{_JUDGED}(?![\w-])))"
-        rf"(?![\s:]|{MASK})(?P<secret>{_QUOTED}|[^\s,;]+)",
+        rf"{_NAME}[\"')]?{_WHOSE}\s{{1,3}}(?:{_BE}\s{{0,3}}:\s{{0,3}}|lautete?\s{{1,3}}|{_BE}\s{{1,3}}"
+        rf"(?!{_JUDGED}(?![\w-])))"
+        rf"(?![\s:]|{MASK})(?:(?<=:)|(?<=:\s)|(?=\S{{0,80}}[0-9\"'`])|(?<=lautet\s)|(?<=lautete\s))"
+        rf"(?P<secret>{_QUOTED}|[^\s,;]+)",
     ),
-    _rule("passwords", rf"{_NAME}{_WHOSE}\s{{0,3}}:\s{{1,3}}(?=[^\s]{{0,80}}\d)(?!{FILE}|{MASK})(?P<secret>[^\s,;]{{4,}})"),
+    _rule(
+        "passwords",
+        rf"(?:{_ENDS}|\b(?:{_SPOKEN}))[\"')]?{_WHOSE}\s{{1,3}}{_BE}\s{{1,3}}(?!{_JUDGED}(?![\w-]))"
+        rf"(?P<secret>[^\s,;:\"'`•]+)",
+    ),
+    _rule(
+        "passwords", rf"{_NAME}{_WHOSE}\s{{0,3}}:\s{{1,3}}(?=[^\s]{{0,80}}\d)(?!{FILE}|{MASK})(?P<secret>[^\s,;]{{4,}})"
+    ),
     # "Password x", "PIN 1234", "changed the password from x to y".
     _rule("passwords", rf"(?<!unexpected ){_NAME}[\"')]?[ \t\r\n]{{1,3}}\(?(?P<secret>{_made_up()})"),
     _rule(
@@ -337,21 +402,28 @@ _RULES = (
     ),
     _rule(
         "passwords",
-        rf"(?:\b{_CHANGED}\s[^\n.;]{{0,40}}?{_NAME}[^\n.;]{{0,30}}?|{_NAME}[^\n.;]{{0,30}}?\s{_CHANGED})\s{_INTO}\s{{1,3}}(?P<secret>{_made_up()})"
+        rf"(?:\b{_CHANGED}\s[^\n.;]{{0,40}}?{_NAME}[^\n.;]{{0,30}}?"
+        rf"|{_NAME}[^\n.;]{{0,30}}?\s{_CHANGED})\s{_INTO}\s{{1,3}}(?P<secret>{_made_up()})"
         rf"(?:\s(?:to|in|auf|a|en|zu)\s(?P<other>{_made_up()}))?",
     ),
     # A user and their password: "login bob/x", "le credenziali sono bob / x".
     _rule(
         "credentials",
-        r"\b(?:log-?in|creds|credentials?|credenziali|zugangsdaten|anmeldedaten|identifiants|credenciales|account|utente)"
+        r"\b(?:log-?in|creds|credentials?|credenziali|zugangsdaten|anmeldedaten|identifiants|credenciales"
+        r"|account|utente)"
         rf"(?:\s{_BE})?\s{{0,3}}:?\s{{1,3}}[\w.@+-]{{1,64}}\s{{0,3}}[:/]\s{{0,3}}(?P<secret>{_made_up()})",
     ),
     # The parameters that sign an address.
-    _rule("tokens", r"[?&;](?:x-amz-|x-goog-)?(?:sig|signature|hmac|sid|jsessionid|phpsessid|security-token)=(?P<secret>[^\s&#\"'<>]+)"),
+    _rule(
+        "tokens",
+        r"[?&;](?:x-amz-|x-goog-)?(?:sig|signature|hmac|sid|jsessionid|phpsessid|security-token)="
+        r"(?P<secret>[^\s&#\"'<>]+)",
+    ),
     # Stored digests of passwords.
     _rule(
         "password digests",
-        r"(?<![\w$])(?P<secret>\$(?:[1-9]|2[abxy]|gy|y|7|apr1|argon2\w{1,2}|pbkdf2[\w-]*|scrypt|sha1|bcrypt[\w-]*)\$[\w./+=,$-]{8,})"
+        r"(?<![\w$])(?P<secret>\$(?:[1-9]|2[abxy]|gy|y|7|apr1|argon2\w{1,2}|pbkdf2[\w-]*|scrypt|sha1"
+        r"|bcrypt[\w-]*)\$[\w./+=,$-]{8,})"
         r"|\{S?(?:SHA|MD5|CRYPT|SSHA|SHA256|SHA512|SSHA512)\}(?P<other>[\w+/=$.-]{8,})",
     ),
     _rule("password digests", r"\bSCRAM-SHA-\d+\$\d+:(?P<secret>[\w+/=$:]+)"),
@@ -360,51 +432,64 @@ _RULES = (
     _rule(
         "tokens",
         r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bglpat-[\w-]{16,}"
-        r"|\bgithub_pat_\w{20,}|\bx(?:ox[abeprs]|app)-[\w-]{10,}|\b[sr]k_(?:live|test)_\w{10,}|\bwhsec_\w{16,}|\bAIza[\w-]{30,}"
-        r"|\b(?:npm|hf|dop_v1|dckr_pat|pypi|shpat|glrt|lin_api|sq0\w{3})[-_][\w-]{24,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bsk-[\w-]{20,}"
-        r"|\bya29\.[\w-]{20,}|\bbot(?=\d{6})|(?<!\w)\d{8,10}:AA[\w-]{30,}|(?<=bot)\d{6,10}:[\w-]{30,}|\bAGE-SECRET-KEY-\w{20,}",
+        r"|\bgithub_pat_\w{20,}|\bx(?:ox[abeprs]|app)-[\w-]{10,}|\b[sr]k_(?:live|test)_\w{10,}"
+        r"|\bwhsec_\w{16,}|\bAIza[\w-]{30,}"
+        r"|\b(?:npm|hf|dop_v1|dckr_pat|pypi|shpat|glrt|lin_api|sq0\w{3})[-_][\w-]{24,}"
+        r"|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bsk-[\w-]{20,}"
+        r"|\bya29\.[\w-]{20,}|\bbot(?=\d{6})|(?<!\w)\d{8,10}:AA[\w-]{30,}|(?<=bot)\d{6,10}:[\w-]{30,}"
+        r"|\bAGE-SECRET-KEY-\w{20,}",
         0,
     ),
     _rule(
         "tokens",
-        r"(?<![\w/+=:-])(?=[A-Za-z0-9/+]{0,39}[/+])(?=[^a-z]{0,39}[a-z])(?=[^A-Z]{0,39}[A-Z])(?=\D{0,39}\d)(?!/)[A-Za-z0-9/+]{40}(?![\w/+=.-])",
+        r"(?<![\w/+=:-])(?=[A-Za-z0-9/+]{0,39}[/+])(?=[^a-z]{0,39}[a-z])(?=[^A-Z]{0,39}[A-Z])"
+        r"(?=\D{0,39}\d)(?!/)[A-Za-z0-9/+]{40}(?![\w/+=.-])",
         0,
     ),
 )
 
 
 @functools.cache
-def _compiled() -> list[tuple[str, re.Pattern[str]]]:
-    """The rules. To compile them takes longer than to load anything else here, and most commands redact nothing."""
-    return [(kind, re.compile(pattern, flags)) for kind, pattern, flags in _RULES]
+def _compiled() -> list[tuple[str, re.Pattern[str], bool]]:
+    """The rules, and whether each needs a name. To compile them takes longer than to load anything else here, and most
+    commands redact nothing."""
+    return [
+        (kind, re.compile(pattern, flags), _SECRET in pattern.replace(_made_up(), ""))
+        for kind, pattern, flags in _RULES
+    ]
 
 
 # A text without one of these holds nothing that a rule would find.
 _HINT = re.compile(
     rf"{_SECRET}|[@=$?]|:|/|=|inline:|PRIVATE KEY|basic|ntlm|negotiate|bearer|identified|community|-[a-z]|log-?in"
-    r"|[A-Za-z0-9+/_-]{20,}",
+    r"|[A-Za-z0-9+/_-]{12,}",
     re.IGNORECASE,
 )
 
 
-def find(text: str) -> list[Found]:
-    """Where secrets stand in a text, and of what kind they are."""
+def find(text: str, known: Sequence[str] = ()) -> list[Found]:
+    """Where secrets stand in a text, and of what kind they are; `known` are folded texts that may appear nowhere."""
     if not text.isascii() or "\\" in text or "%" in text or _HINT.search(text):
         folded = Folded(text)
-        return [(*folded.origin(start, end), kind) for start, end, kind in _found(folded.text) if end > start]
+        return [(*folded.origin(start, end), kind) for start, end, kind in _found(folded.text, known) if end > start]
     return []
 
 
-def _found(text: str) -> Iterator[Found]:
-    for kind, pattern in _compiled():
-        for match in pattern.finditer(text):
+def _found(text: str, known: Sequence[str]) -> Iterator[Found]:
+    for secret in known:
+        for match in re.finditer(re.escape(secret), text):
+            yield (*match.span(), "known secrets")
+    named = _PLAIN_NAME.search(text) is not None
+    for kind, pattern, needs_name in _compiled():
+        for match in pattern.finditer(text) if named or not needs_name else ():
             groups = [name for name in ("secret", "other") if match.groupdict().get(name) is not None]
-            for name in groups or [0]:
-                yield (*match.span(name), kind)
+            for span in map(match.span, groups) if groups else (match.span(),):
+                yield (*span, kind)
     yield from _tail_of_key(text)
-    yield from _tables(text)
+    if named:
+        yield from _tables(text)
     yield from _statements(text)
-    yield from _encoded(text)
+    yield from _encoded(text, known)
 
 
 def _tail_of_key(text: str) -> Iterator[Found]:
@@ -427,11 +512,14 @@ _CELLS = {
 # What a cell of a row is: a text in quotes, a call, a word.
 _VALUE_OF_ROW = re.compile(r"(?:'(?:''|\\.|[^'\\])*'|\"(?:\"\"|\\.|[^\"\\])*\"|\((?:'[^']*'|[^()'])*\)|[^,()'\"])+")
 _INSERT = re.compile(
-    r"\b(?:insert|replace)\s(?:[\w\s]{0,40}\s)?into\s{1,9}[\w.`\"]{1,120}\s{0,9}(?:\((?P<columns>[^()]{1,4000})\)\s{0,9})?"
+    r"\b(?:insert|replace)\s(?:[\w\s]{0,40}\s)?into\s{1,9}[\w.`\"]{1,120}\s{0,9}(?:\((?P<columns>[^"
+    r"()]{1,4000})\)\s{0,9})?"
     r"values?\s{0,9}(?=\()",
     re.IGNORECASE,
 )
-_COPY = re.compile(r"\bcopy\s{1,9}\S{1,120}\s{0,9}\((?P<columns>[^()\n]{1,4000})\)\s{1,9}from\s[^\n]{1,80}", re.IGNORECASE)
+_COPY = re.compile(
+    r"\bcopy\s{1,9}\S{1,120}\s{0,9}\((?P<columns>[^()\n]{1,4000})\)\s{1,9}from\s[^\n]{1,80}", re.IGNORECASE
+)
 
 
 def _tables(text: str) -> Iterator[Found]:
@@ -500,7 +588,7 @@ def _cells(row: str, sign: str) -> list[tuple[int, int]]:
 def _statements(text: str) -> Iterator[Found]:
     """The values that a statement inserts into columns of a secret's name; every text, if it names no columns."""
     for insert in _INSERT.finditer(text):
-        columns = [name.strip(" \t\r\n`\"[]") for name in (insert["columns"] or "").split(",")]
+        columns = [name.strip(' \t\r\n`"[]') for name in (insert["columns"] or "").split(",")]
         place = insert.end()
         while text[place : place + 1] == "(":
             number, place = 0, place + 1
@@ -526,7 +614,7 @@ _BASE64 = re.compile(r"(?<![\w+/-])[A-Za-z0-9+/]{12,4000}={0,2}(?![\w+/=])")
 _PAIR = re.compile(r"[\w.@+-]{0,80}\0?[\w.@+-]{1,80}[:\0][!-~][ -~]*")
 
 
-def _encoded(text: str) -> Iterator[Found]:
+def _encoded(text: str, known: Sequence[str]) -> Iterator[Found]:
     """A user and their password, or a text with a secret in it, in Base64."""
     for match in _BASE64.finditer(text):
         if len(match[0]) % 4 == 0:
@@ -534,7 +622,11 @@ def _encoded(text: str) -> Iterator[Found]:
                 said = base64.b64decode(match[0], validate=True).decode()
             except (binascii.Error, ValueError):
                 continue
-            if _PAIR.fullmatch(said) or (said.isprintable() and _NAMED.search(said)):
+            if (
+                _PAIR.fullmatch(said)
+                or (said.isprintable() and _NAMED.search(said))
+                or any(secret in Folded(said).text for secret in known)
+            ):
                 yield *match.span(), "credentials"
 
 

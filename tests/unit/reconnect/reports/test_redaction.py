@@ -14,8 +14,7 @@ from reconnect.runs.request import DIAGNOSE, Asked
 from rich.console import Console
 
 from ..conftest import a_request
-
-CANARY = "Kanarienvogel7"
+from .written import CANARY, HARMLESS, OTHERS, WRITTEN
 
 
 def assert_masked(text: str) -> None:
@@ -54,6 +53,50 @@ def test_no_form_of_a_secret_stays_in_a_text(form: str) -> None:
     assert_masked(form)
 
 
+@pytest.mark.attack("secrets as programs and people write them", harm="leak")
+@pytest.mark.parametrize("text", WRITTEN)
+def test_no_written_form_stays(text: str) -> None:
+    assert_masked(text)
+    assert CANARY not in json.dumps(Redaction().document({"lines": text.split("\n")}))
+
+
+@pytest.mark.attack("secrets as programs and people write them", harm="leak")
+@pytest.mark.parametrize(("text", "secret"), OTHERS)
+def test_no_other_secret_stays(text: str, secret: str) -> None:
+    assert secret not in Redaction().text(text)
+
+
+@pytest.mark.attack("a secret that is known, in any encoding", harm="leak")
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "t\u00falip\u00e1n &x",
+        "t%C3%BAlip%C3%A1n%20%26x",
+        "t\\u00falip\\u00e1n &x",
+        "t\u00falip\u00e1n &amp;x",
+        "dMO6bGlww6FuICZ4",
+    ],
+)
+def test_a_known_secret_is_found_in_any_encoding(shown: str) -> None:
+    assert Redaction(["t\u00falip\u00e1n &x"]).text(f"dial({shown})") == f"dial({MASK})"
+
+
+def test_the_lines_of_a_list_stay_where_they_are() -> None:
+    lines = ["a", "-----BEGIN PRIVATE KEY-----", CANARY, "-----END PRIVATE KEY-----", "b\nc", "password", f"{CANARY}"]
+    shown = Redaction().document(lines)
+    assert shown == ["a", MASK, "", "", "b\nc", "password", MASK]
+
+
+@pytest.mark.attack("a name that is there twice in a JSON text", harm="leak")
+def test_no_value_of_a_name_that_is_there_twice_stays() -> None:
+    assert CANARY not in Redaction().text(f'{{"password": "{CANARY}", "password": null}}')
+
+
+def test_a_json_text_with_nothing_secret_stays_as_it_was() -> None:
+    text = '{"a":  1e999, "password": null,\n "b": [ "x" ]} and [2026-11-27] {"c": NaN}'
+    assert Redaction().text(text) == text
+
+
 @pytest.mark.attack("secrets in documents, in many forms", harm="leak")
 def test_no_form_of_a_secret_stays_in_a_document(forms: list[str]) -> None:
     document = {"log": forms, "message": "\n".join(forms), "rows": [{"name": form} for form in forms]}
@@ -85,6 +128,17 @@ PIECES = [
         "&quot;",
     ),
     *("password%3D%22", "cookie:", "authorization: a ", "mysql ", "curl -u ", "identified by ", "://h/activate/a/"),
+    *(
+        "-----END PRIVATE KEY-----",
+        "AAAAAAAA\n",
+        "id,password\n",
+        "insert into a values ('",
+        '{"a":',
+        "[[",
+        "\\",
+        "%25",
+    ),
+    *("set a ", "password is ", "value=a name=password ", "password ", "register => a:", "a:a:", "AAAA", "pin of a "),
     *("secret=" + "'" * 3, "--a-", "-----BEGIN PRIVATE KEY-----", "eyJaaaaaaaaa.", "password" + " " * 50, "k=clear:"),
 ]
 
@@ -156,6 +210,7 @@ def test_hostile_text_takes_no_longer(piece: str) -> None:
         "run 20261126-180000-abcd12",
         "https://tracker.example/Ticket/Display.html?id=17",
         "https://reconnect.example/runs/20261126-180000-abcd12",
+        *HARMLESS,
     ],
 )
 def test_what_holds_no_secret_stays(text: str) -> None:

@@ -7,6 +7,8 @@ reader's cursor, recolour a verdict, or reverse the order of what is read.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 #: Characters that steer a terminal, reorder what is read, or are not seen at all: C0 and C1 controls, line and
 #: paragraph separators, bidirectional marks, fillers, tags, variation selectors, half surrogate pairs (Unicode UAX 44,
@@ -16,6 +18,8 @@ HIDDEN = re.compile(
     "\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def one_line(text: object, limit: int = 400) -> str:
@@ -28,6 +32,24 @@ def one_line(text: object, limit: int = 400) -> str:
 def printable(text: str) -> str:
     """`text` with its line breaks and tabs kept and everything else that is not printable shown as an escape."""
     return HIDDEN.sub(lambda match: match[0] if match[0] in "\n\t" else _escape(match[0]), text)
+
+
+def printable_document(value: Any) -> Any:
+    """A JSON document with every text in it made printable: an escape in JSON is a character once it was read."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {printable(str(name)): printable_document(inner) for name, inner in value.items()}
+    return [printable_document(inner) for inner in value] if isinstance(value, list) else value
+
+
+def is_storable(value: Any) -> bool:
+    """Whether every text in a document can be stored: nobody writes half a surrogate pair, and PostgreSQL no NUL."""
+    if isinstance(value, str):
+        return _UNSTORABLE.search(value) is None
+    if isinstance(value, Mapping):
+        return all(is_storable(name) and is_storable(inner) for name, inner in value.items())
+    return all(map(is_storable, value)) if isinstance(value, list) else True
 
 
 def _escape(character: str) -> str:

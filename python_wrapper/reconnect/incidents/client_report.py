@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from reconnect.errors import InputError
 from reconnect.incidents import spelling
 from reconnect.incidents.spelling import Scalar
-from reconnect.text import one_line, printable
+from reconnect.text import one_line, printable, printable_document
 
 MAX_BYTES = 1024 * 1024
 MAX_LOG_LINES, MAX_SETTINGS = 5000, 100
@@ -57,9 +57,9 @@ class Browser(BaseModel):
 
 
 class ClientReport(BaseModel):
-    """The client report as the evidence carries it, see docs/reference/documents.md."""
+    """The client report as the evidence carries it, see docs/reference/documents.md: printable, with finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     internet: bool | None = None
     reconnected: bool | None = None
@@ -67,6 +67,8 @@ class ClientReport(BaseModel):
     settings: dict[str, Scalar] = Field(default={}, max_length=MAX_SETTINGS)
     log: list[str] = []
     browser: Browser | None = None
+
+    _printable = field_validator("error_message", "settings", "log", mode="before")(printable_document)
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -17,7 +17,7 @@ import yaml
 
 from reconnect import files
 from reconnect.errors import InputError
-from reconnect.reports.redaction import is_secret_name
+from reconnect.reports.secret_forms import is_secret_name
 from reconnect.runs.request import Asked, Playbook
 from reconnect.text import one_line
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from reconnect.ansible import judging
 from reconnect.incidents.client_report import ClientReport
@@ -46,6 +46,7 @@ from reconnect.service.people import Person, Right
 from reconnect.service.problems import Problem
 from reconnect.service.selfcheck.links import About
 from reconnect.service.starting import checked_incident
+from reconnect.text import is_storable
 from reconnect.texts import Language
 
 if TYPE_CHECKING:
@@ -76,9 +77,22 @@ def _near(at: datetime) -> datetime:
 Moment = Annotated[AwareDatetime, AfterValidator(_near)]
 
 
-class _Body(BaseModel):
+class _Said(BaseModel):
+    """What the body of a request says."""
+
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, said: Any) -> Any:
+        """Before anything is done. A client report escapes its own."""
+        own = {name: one for name, one in said.items() if name != "client_report"} if isinstance(said, dict) else said
+        if not is_storable(own):
+            raise ValueError("a text has a NUL or half a surrogate pair")
+        return said
+
+
+class _Body(_Said):
     playbook: Literal["diagnose-server", "fix-account-config"]
     mode: Literal["diagnose", "check"] = "diagnose"
     servers: list[str] = Field(default=[], max_length=500)
@@ -95,10 +109,8 @@ def _options() -> dict[str, Any]:
 AskedFor: Any = create_model("AskedFor", __base__=_Body, **_options())
 
 
-class Confirmation(BaseModel):
+class Confirmation(_Said):
     """A yes to the plan with this hash."""
-
-    model_config = ConfigDict(extra="forbid")
 
     plan_hash: PlanHash
 
@@ -116,28 +128,22 @@ class Decision(Confirmation):
     comment: str = Field(default="", max_length=1000)
 
 
-class Wrong(BaseModel):
+class Wrong(_Said):
     """The root cause that is right, `none` or `unknown`; `server` is needed where the run had several."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cause: str = Field(default=UNKNOWN, max_length=80)
     server: str | None = Field(default=None, max_length=253)
 
 
-class Hold(BaseModel):
+class Hold(_Said):
     """Servers that nothing is changed on; none: all of them."""
-
-    model_config = ConfigDict(extra="forbid")
 
     servers: list[str] = Field(default=[], max_length=500)
     reason: str = Field(default="", max_length=300)
 
 
-class Check(BaseModel):
+class Check(_Said):
     """A self-check of the browser on the device of an account's user."""
-
-    model_config = ConfigDict(extra="forbid")
 
     server: str = Field(max_length=253)
     account: str = Field(max_length=80)

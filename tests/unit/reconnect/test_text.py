@@ -4,7 +4,7 @@ import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _text
 from hypothesis import given
 from hypothesis import strategies as st
-from reconnect.text import HIDDEN, one_line, printable
+from reconnect.text import HIDDEN, is_storable, one_line, printable, printable_document
 
 
 @given(st.text())
@@ -35,3 +35,13 @@ def test_lines_survive_where_lines_are_wanted() -> None:
 
 def test_what_is_long_is_cut() -> None:
     assert one_line("x" * 500, 10) == "xxxxxxxxx…"
+
+
+def test_a_document_is_printable_with_its_names() -> None:
+    assert printable_document({"a\u202e": ["b\0", 1, None]}) == {"a\\u202e": ["b\\x00", 1, None]}
+
+
+@pytest.mark.parametrize("text", ["a\ud800", "\0", "\udfff"])
+def test_what_cannot_be_stored_is_found_anywhere(text: str) -> None:
+    assert not any(map(is_storable, (text, [text], {text: 1}, {"a": [{"b": text}]})))
+    assert is_storable({"a": ["\U0001f600", "\n", 1, None, True]})

@@ -10,7 +10,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import httpx
@@ -20,7 +20,7 @@ from reconnect import files, names, tls
 from reconnect.errors import InputError, ReconnectError
 from reconnect.service.contract.documents import RunShown
 from reconnect.settings import Settings
-from reconnect.text import one_line, printable
+from reconnect.text import one_line, printable_document
 
 #: The most bytes of an answer, of a bundle or a page, and of one event.
 MOST_ANSWER = 16 * 1024**2
@@ -79,7 +79,7 @@ class Connection:
                 f"Interrupted. {self.address} may still carry out the request. 'reconnect runs' lists its runs."
             ) from None
         try:
-            return TypeAdapter(shape).validate_python(_printable(json.loads(content)) if content else None)
+            return TypeAdapter(shape).validate_python(printable_document(json.loads(content)) if content else None)
         except (ValidationError, InputError, ValueError, RecursionError):
             raise ReconnectError(
                 f"Cannot read the answer of {self.address}. Check that RECONNECT_URL is the address of the service, "
@@ -106,7 +106,7 @@ class Connection:
                         said[name] = value.removeprefix(" ")
                     continue
                 with contextlib.suppress(ValueError, RecursionError):
-                    data = _printable(json.loads(said.get("data", "")))
+                    data = printable_document(json.loads(said.get("data", "")))
                     if isinstance(data, dict):
                         yield int(said.get("id", "")[:9]), said.get("event", ""), data
                 said, size = {}, 0
@@ -217,12 +217,3 @@ def _detail(content: bytes) -> str:
         if isinstance(document, dict) and isinstance(document.get("detail"), str):
             return one_line(document["detail"], 400)
     return ""
-
-
-def _printable(value: Any) -> Any:
-    """The same, with every text in it made printable."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, Mapping):
-        return {printable(str(name)): _printable(inner) for name, inner in value.items()}
-    return [_printable(inner) for inner in value] if isinstance(value, list) else value

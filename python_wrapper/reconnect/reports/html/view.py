@@ -12,7 +12,8 @@ from reconnect.reports import story
 from reconnect.reports.changes import Sign
 from reconnect.reports.html import picture
 from reconnect.reports.path import WORST_FIRST, Condition, Station, condition_of, stations_of
-from reconnect.reports.redaction import MASK, Redaction, command_of, is_secret_name
+from reconnect.reports.redaction import Redaction, command_of
+from reconnect.reports.secret_forms import MASK, is_secret_name
 from reconnect.result import Finding, Result, ending, rfc3339
 from reconnect.runs.record import Record
 from reconnect.text import one_line

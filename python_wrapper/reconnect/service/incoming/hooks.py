@@ -39,7 +39,7 @@ from reconnect.service.incoming.inbox import Delivery, Inbox, is_other
 from reconnect.service.problems import Problem
 from reconnect.service.starting import checked_incident
 from reconnect.settings.service import HookSettings
-from reconnect.text import one_line
+from reconnect.text import is_storable, one_line
 
 _LOG = logging.getLogger("reconnect.service.incoming.hooks")
 #: A delivery is no larger than this, in bytes, and of no more incidents.
@@ -86,6 +86,8 @@ def take(desk: Desk, inbox: Inbox, source: str, request: Request, response: Resp
         if not isinstance(said, dict):
             raise ValueError("no object")
         named, user = read(request.headers, said)
+        if not is_storable([user, *(text for both in named for text in both)]):
+            raise ValueError("no texts")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise Problem(422, "The body is not what this source delivers.") from None
     if known.ignore_user is not None and user == known.ignore_user:

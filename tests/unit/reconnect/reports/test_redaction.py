@@ -7,7 +7,8 @@ import time
 import pytest
 import typer
 from reconnect.cli import options, screen
-from reconnect.reports.redaction import MASK, Redaction, command_of, is_secret_name
+from reconnect.reports.redaction import Redaction, command_of
+from reconnect.reports.secret_forms import MASK, is_secret_name
 from reconnect.result import now
 from reconnect.runs.record import Record
 from reconnect.runs.request import DIAGNOSE, Asked

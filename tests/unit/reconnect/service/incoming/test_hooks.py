@@ -161,6 +161,15 @@ def test_old_and_odd_deliveries_begin_nothing(client: TestClient, inbox: Inbox) 
     assert inbox.newest() == []
 
 
+@pytest.mark.attack("a delivery whose id cannot be stored", harm="outage")
+@pytest.mark.parametrize("text", ["\ud800", "a\0b"])
+def test_what_cannot_be_stored_is_refused_where_it_is_used(client: TestClient, inbox: Inbox, text: str) -> None:
+    sign = SOURCES["servicenow"][1]
+    assert deliver(client, "servicenow", SERVICENOW | {"sys_id": text}, sign).status_code == 422
+    assert inbox.newest() == []
+    assert deliver(client, "servicenow", SERVICENOW | {"description": text}, sign).status_code == 202
+
+
 def test_an_invalid_incident_takes_no_valid_one_with_it(client: TestClient, inbox: Inbox) -> None:
     alerts = [
         ALERT | {"fingerprint": name, "labels": {"incident": incident}}

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,11 @@ def plain(value: Any) -> Any:
         return [plain(one) for one in value]
     if value is None or isinstance(value, bool):
         return value
-    for kind in (int, float):
-        if isinstance(value, kind):
-            return kind(value)
+    if isinstance(value, float):
+        # `1e999` and `NaN` are no numbers that a rule could compare.
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, int):
+        return int(value)
     # Nobody can write half a surrogate pair, and an escape of a stranger may hold one.
     return str(value).encode("utf-8", "replace").decode("utf-8")
 

@@ -24,7 +24,8 @@ def write(path: Path, document: object) -> None:
     """Write a JSON document, see `write_bytes`. Raises `OSError`, and `ValueError` for what is no JSON."""
     # Without an indent, which Python's JSON writes many times slower.
     text = json.dumps(document, ensure_ascii=False, default=str)
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+    # An escape in JSON would be half a surrogate pair again, and nobody can write that.
+    write_bytes(path, text.encode("utf-8", errors="replace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -165,19 +165,22 @@ _BARE = (
 )
 # What stands where a value could stand and says nothing: whether one is set, and what was masked before.
 _NOTHING = (
-    rf"(?!\s|{MASK}|(?:true|false|null|none|nil|yes|no|unchanged|set|unset|undefined|enabled|disabled"
-    rf"|loaded|missing|wrong|(?:in)?correct|(?:in)?valid|expired|required|rejected|accepted|{FILE})"
-    rf"(?![^\s\"',;&)}}\]<>])"
+    rf"(?!\s|{MASK}|\(?(?:hidden|redacted|masked|true|false|null|none|nil|yes|no|unchanged|set|unset"
+    rf"|undefined|enabled|disabled"
+    rf"|loaded|missing|wrong|not|ok|differs|different|mismatch|same|changed|absent|present|empty|"
+    rf"(?:in)?correct|(?:in)?valid|expired|required|rejected|accepted|{FILE})"
+    rf"\)?(?![^\s\"',;&)}}\]<>])"
     r"|[\[{]\s{0,9}[\]}]|(?:\"\"|'')(?![\"']))"
 )
 # The rest of a collection: `["a", "b"]`, `{"old": "a"}`. It may say whether something is set.
 _MANY = r"(?:\[[^\[\]\n]{1,2000}\]?|\{(?![^{}\n]{0,200}\b(?:true|false)\b)[^{}\n]{1,2000}\}?)"
 _VALUE = rf"{_NOTHING}(?P<secret>{_MANY}|{_QUOTED}|{_BARE})"
-_SEP = r"(?:=>|->|→|==?|:|\.{3}|–|—)"
+_SEP = r"(?:=>|->|→|==?|:=|:|\.{3}|–|—)"
 NAME_BEFORE = re.compile(rf"{_NAME}\\*[\"'`]?\s{{0,40}}{_SEP}\s{{0,40}}\Z", re.IGNORECASE)
 # Something that was made up or generated: quotes, or letters and digits.
 _MADE_UP = (
-    r"(?:{q}|(?!{name}|(?i:https?|ftp)://|{file}|\d{{4}}-\d\d)(?=[^\s,;]{{0,80}}\d)"
+    r"(?:{q}|(?!{name}|(?i:https?|ftp)://|(?i:(?:var|n)?char|text|int|varbinary|blob)\w*\(|{file}"
+    r"|\d{{4}}-\d\d)(?=[^\s,;]{{0,80}}\d)"
     r"(?=[^\s,;]{{0,80}}[A-Za-z])[^\s,;<>\"']{{4,}})"
 )
 
@@ -227,9 +230,16 @@ _CHANGED = (
 )
 _INTO = r"(?:to|from|in|into|as|auf|zu|von|a|en|par|por|with|de|da|con)"
 # Whose it is: `for 1002`, `di mario`.
+# What stands between the name and its value: whose it is, which one, who uses it.
 _WHOSE = (
-    r"(?:\s(?:for|of|di|del|fur|von|vom|de|du|per|pour|para|nuova|neue|nueva|new|i use|number)\b(?:\s[\w.@-]{1,64})?)?"
+    r"(?:\s(?:(?:for|of|di|del|della|fur|von|vom|de|du|della|per|pour|para|nuova|neue|nueva|new|word"
+    r"|number|che|that)\b|dell'|d')"
+    r"(?:\s?[\w.@'-]{1,64}){0,3}?|\s\([^()\n]{1,20}\)|\s(?:that\s)?(?:i|we|he|she|they|ich|wir|er|io|lui"
+    r"|lei|je|il|elle|yo)"
+    r"\s\w{1,20}(?:\s\w{1,12})?)?"
 )
+# A second one: `x and y`.
+_MORE = r"(?:\s(?:and|or|e|o|und|oder|et|ou|y)\s(?P<other>(?=\S{0,80}\d)[^\s,;]{4,}))?"
 
 
 def _rule(kind: str, pattern: str, flags: int = re.IGNORECASE) -> tuple[str, str, int]:
@@ -251,13 +261,15 @@ _RULES = (
     # A Digest header's parameters, `username` and `realm` excepted: they say who and where.
     _rule(
         "digests",
-        r"\b(?:response|cnonce|nonce|opaque|expectedresponse|receivedhash)=\\*\"?(?P<secret>[0-9A-Za-z+/=._:-]+)",
+        r"\b(?:response|rspauth|cnonce|nonce|opaque|expectedresponse|receivedhash)=\\*\"?"
+        r"(?P<secret>[0-9A-Za-z+/=._:-]+)",
     ),
     # Any other scheme, to the end of the header: `Basic …`, `NTLM …`, `Negotiate …`, `Token …`.
     _rule(
         "credentials",
         r"\b(?:proxy-)?authori[sz]ation\\*[\"']?\s{0,3}[:=]\s{0,3}\\*[\"']?"
-        rf"(?!\s|{MASK}|digest\b)(?:[a-z][a-z0-9-]{{0,30}} +)?(?P<secret>[^\"'\\\r\n]+)",
+        rf"(?!\s|{MASK}|digest\b|(?:missing|none|absent|empty|invalid|required)\b)"
+        rf"(?:[a-z][a-z0-9-]{{0,30}} +)?(?P<secret>[^\"'\\\r\n]+)",
     ),
     _rule(
         "credentials",
@@ -278,7 +290,7 @@ _RULES = (
     _rule(
         "passwords",
         r"\b(?:identified\s{1,3}(?:with\s{1,3}\S{1,80}\s{1,3})?(?:by|as)(?:\s{1,3}password)?\s{0,3}"
-        r"|password(?:\s{0,3}\(\s{0,3}|\s{1,3})(?=[\"']))"
+        r"|password(?:\s{1,3}for\s{1,3}\S{1,80}\s{0,3}=|\s{0,3}\(|\s)\s{0,3}(?=[\"']))"
         rf"(?P<secret>{_QUOTED}|[^\s;,]+)",
     ),
     _rule("passwords", rf"{_NAME}[`\"]?\s{{1,3}}(?:r?like|regexp|in\s{{0,3}}\()\s{{0,3}}(?P<secret>{_QUOTED})"),
@@ -303,9 +315,16 @@ _RULES = (
         r"|snmp[a-z]{2,12}\W(?:[^\n|;]{0,200}?\W)?-[caAxX][\s\"',]{1,5}(?!(?:MD5|SHA\S*|AES\S*|DES)\b)|"
         r"(?:plink|pscp)\W(?:[^\n|;]{0,200}?\W)?-pw[\s\"',]{1,5}"
         r"|mosquitto_\w{3}\W(?:[^\n|;]{0,200}?\W)?-P[\s\"',]{1,5}|net\s{1,3}user\s{1,3}\S{1,80}\s{1,3}(?!/)"
+        r"|(?:user(?:add|mod)|7z\w?|rar|unrar|mongo\w*|rdesktop)\s(?:[^\n|;]{0,200}?\s)?-p\s{0,3}(?=\S)|"
+        r"(?:un)?zip\s(?:[^\n|;]{0,200}?\s)?-P\s{0,3}"
+        r"|ssh-keygen\s(?:[^\n|;]{0,200}?\s)?-[NP]\s{0,3}|openssl\s(?:[^\n|;]{0,200}?\s)?-[kK]\s{1,3}"
+        r"|(?:ipmitool|sqlcmd|bcp)\s(?:[^\n|;]{0,200}?\s)?-P\s{0,3}|(?:mysql|mariadb)\w{0,20}\s(?:[^\n"
+        r"|;]{0,200}?\s)?-p\s{1,3}(?=[\"'])"
+        r"|database\s{1,3}put\s{1,3}(?:pw|pass\w*|secrets?)\s{1,3}\S{1,80}\s{1,3}|(?:add_user"
+        r"|change_password)[ \t]{1,3}\S{1,80}[ \t]{1,3}"
         r"|htpasswd\s(?:[^\n|;]{0,200}?\s)?-\w{0,5}b\w{0,5}\s{1,3}(?:-\w{1,9}\s{1,3})?\S{1,200}\s{1,3}\S{1,80}\s{1,3}"
         r"|\W-?-?pass(?:in|out)?\W{1,3}(?:pass|env):|echo\s{1,3}[\"']?[\w.-]{1,80}:(?=[^\n]{1,200}chpasswd))"
-        rf"(?!\s)(?P<secret>{_QUOTED}|[^\s\"']+)(?:(?<=[^\"'\s])(?<!['\"]))?",
+        rf"(?!\s)(?P<secret>{_QUOTED}|[^\s\"']+)",
         0,
     ),
     # … in quotes together with the name of the user: `--user 'bob:a b'`.
@@ -313,6 +332,17 @@ _RULES = (
         "passwords",
         r"\W(?:-u|--(?:proxy-)?user)[\s=]{0,3}(?P<quote>[\"'])(?!https?:)[^\s:\"']{1,80}:"
         r"(?P<secret>[^\"'\n]+)(?=(?P=quote))",
+    ),
+    # A call with a name and its value, and one that makes a digest of it.
+    _rule(
+        "passwords",
+        rf"\(\s{{0,3}}[\"'][\w.-]{{0,40}}?{_NAME}[\"']\s{{0,3}},\s{{0,3}}(?=[\"'])(?P<secret>{_QUOTED})\s{{0,3}}\)",
+    ),
+    _rule(
+        "passwords",
+        r"\b(?:crypt|encrypt|md5|sha[12]?(?:_?\d{3})?|old_password|aes_encrypt|pgp_sym_encrypt"
+        r"|hmac)\s?\(\s{0,3}(?=[\"'])"
+        rf"(?P<secret>{_QUOTED})",
     ),
     _rule("media keys", r"(?<=\binline:)[A-Za-z0-9+/=]{8,}"),
     _rule("media keys", r"(?<![^\s\"'])k=(?:clear|base64|uri):(?P<secret>\S+)"),
@@ -346,14 +376,14 @@ _RULES = (
     _rule(
         "passwords",
         rf"^(?P<indent>[ \t]{{0,40}})(?:- )?[\w.\"'-]{{0,60}}?{_NAME}[\"']?:[ \t]{{0,9}}"
-        rf"(?:![\w-]{{1,20}}[ \t]{{1,9}})?[|>][-+\d]{{0,3}}[ \t]{{0,9}}\n"
+        rf"(?:!{{1,2}}[\w/-]{{1,20}}[ \t]{{1,9}})?[|>][-+\d]{{0,3}}[ \t]{{0,9}}\n"
         r"(?P<secret>(?:(?P=indent)[ \t]+[^\n]+\n?)+)",
         re.IGNORECASE | re.MULTILINE,
     ),
     # In a file of settings, a value goes to the end of its line.
     _rule(
         "passwords",
-        rf"^[ \t]{{0,9}}[\w.-]{{0,60}}?{_NAME}[ \t]{{0,40}}=>?[ \t]{{0,40}}{_NOTHING}"
+        rf"^(?!(?-i:[A-Z_0-9]+=))[ \t]{{0,9}}[\w.-]{{0,60}}?{_NAME}[ \t]{{0,40}}=>?[ \t]{{0,40}}{_NOTHING}"
         rf"(?P<secret>[^\s\"'`=;#][^\s;#]*(?:[ \t]{{1,9}}(?![\w.-]{{1,40}}[ \t]?[=:]|-)[^\s;#"
         rf"(]+){{1,9}})[ \t]*(?=$|[;#])",
         re.IGNORECASE | re.MULTILINE,
@@ -361,7 +391,8 @@ _RULES = (
     # `password = x`, `"secret": "x"`, `passwd=x`, and the same within another text.
     _rule(
         "passwords",
-        rf"{_NAME}\\*[\"'`]?(?:\[\w{{0,20}}\]|\(\w{{1,20}}\))?\s{{0,40}}{_SEP}\s{{0,40}}(?:![\w-]{{1,20}} )?{_VALUE}",
+        rf"{_NAME}\\*[\"'`]?(?:\[\w{{0,20}}\]|\(\w{{1,20}}\))?\s{{0,40}}{_SEP}\s{{0,40}}"
+        rf"(?:!{{1,2}}[\w/-]{{1,20}} )?{_VALUE}",
     ),
     # Voicemail: `601 => 4321,Name,mail`. The file of PostgreSQL's passwords. Secrets without a sign between.
     _rule("passwords", r"^[ \t]*\d{2,12}\s{0,9}=>\s{0,9}(?P<secret>-?\w{1,40})(?=,)", re.MULTILINE),
@@ -383,7 +414,7 @@ _RULES = (
         rf"{_NAME}[\"')]?{_WHOSE}\s{{1,3}}(?:{_BE}\s{{0,3}}:\s{{0,3}}|lautete?\s{{1,3}}|{_BE}\s{{1,3}}"
         rf"(?!{_JUDGED}(?![\w-])))"
         rf"(?![\s:]|{MASK})(?:(?<=:)|(?<=:\s)|(?=\S{{0,80}}[0-9\"'`])|(?<=lautet\s)|(?<=lautete\s))"
-        rf"(?P<secret>{_QUOTED}|[^\s,;]+)",
+        rf"(?P<secret>{_QUOTED}|[^\s,;]+){_MORE}",
     ),
     _rule(
         "passwords",
@@ -394,7 +425,7 @@ _RULES = (
         "passwords", rf"{_NAME}{_WHOSE}\s{{0,3}}:\s{{1,3}}(?=[^\s]{{0,80}}\d)(?!{FILE}|{MASK})(?P<secret>[^\s,;]{{4,}})"
     ),
     # "Password x", "PIN 1234", "changed the password from x to y".
-    _rule("passwords", rf"(?<!unexpected ){_NAME}[\"')]?[ \t\r\n]{{1,3}}\(?(?P<secret>{_made_up()})"),
+    _rule("passwords", rf"(?<!unexpected ){_NAME}[\"')]?(?: -)?[ \t\r\n]{{1,3}}\(?(?P<secret>{_made_up()})"),
     _rule(
         "passwords",
         r"\b(?:pin|puk|t?otp|pass-?(?:code|word)|passwort|kennwort|geheimzahl|mdp|codice|(?:pin|otp) ?code)"
@@ -409,9 +440,22 @@ _RULES = (
     # A user and their password: "login bob/x", "le credenziali sono bob / x".
     _rule(
         "credentials",
-        r"\b(?:log-?in|creds|credentials?|credenziali|zugangsdaten|anmeldedaten|identifiants|credenciales"
+        r"\b(?:log(?:s|ged|ging)?[ -]?in|sign[ -]?in|entro|accedo|anmelde|connecte|creds|credentials?"
+        r"|credenziali|zugangsdaten|anmeldedaten|identifiants|credenciales"
         r"|account|utente)"
-        rf"(?:\s{_BE})?\s{{0,3}}:?\s{{1,3}}[\w.@+-]{{1,64}}\s{{0,3}}[:/]\s{{0,3}}(?P<secret>{_made_up()})",
+        rf"(?:\s{_BE}|\s(?:with|as|con|come|mit|als|avec|comme|como))?\s{{0,3}}:?\s{{1,3}}"
+        rf"[\w.@+-]{{1,64}}\s{{0,3}}[:/]\s{{0,3}}"
+        rf"(?P<secret>{_made_up()})",
+    ),
+    _rule(
+        "credentials",
+        r"\bu(?:ser)?(?:/p(?:ass(?:word)?|w)?)?\s?[:=]\s?[\w.@+-]{1,64}[\s,;]{0,3}(?:/|\bp(?:ass"
+        r"|w)?\s?[:=])\s?(?P<secret>[^\s,;]{4,})",
+    ),
+    _rule(
+        "passwords",
+        r"\bcod\w{1,4}\s(?:for|of|di|per|fur|de|pour)\s(?:\w{2,3}\s)?(?:a[ct]tiva\w*|access\w*|acces\w*|aktivier\w*)"
+        rf"\s{{1,3}}(?:{_BE}|:)\s{{1,3}}(?P<secret>{_made_up()})",
     ),
     # The parameters that sign an address.
     _rule(
@@ -461,7 +505,8 @@ def _compiled() -> list[tuple[str, re.Pattern[str], bool]]:
 
 # A text without one of these holds nothing that a rule would find.
 _HINT = re.compile(
-    rf"{_SECRET}|[@=$?]|:|/|=|inline:|PRIVATE KEY|basic|ntlm|negotiate|bearer|identified|community|-[a-z]|log-?in"
+    rf"{_SECRET}|[@=$?]|:|/|=|inline:|PRIVATE KEY|basic|ntlm|negotiate|bearer|identified|community|-[a-z]"
+    rf"|log|sign|\(|cod\w{{1,4}}\s"
     r"|[A-Za-z0-9+/_-]{12,}",
     re.IGNORECASE,
 )

@@ -17,6 +17,8 @@ HARMS = {
     "leak": "leaks",
     "hang": "hangs",
     "neighbour": "neighbours spoiled",
+    "breach": "rights crossed",
+    "outage": "outages",
     "wrong": "wrong results",
 }
 _PROPERTY = "attack"

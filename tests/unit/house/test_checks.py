@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The checks before a commit are the checks of `make lint`."""
+"""The checks before a commit are the checks of `make lint`, and what a target needs is there."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import yaml
+from attacks import HARMS
 
 ROOT = Path(__file__).resolve().parents[3]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -48,3 +50,18 @@ def test_every_target_that_a_page_names_exists() -> None:
     }
     assert {"demo", "setup", "docs"} <= named
     assert named <= targets
+
+
+def test_make_attack_takes_each_mark() -> None:
+    """It stops at the first one that it cannot read."""
+    files = [path for folder in ("unit", "e2e") for path in (ROOT / "tests" / folder).rglob("test_*.py")]
+    marks = [
+        node
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.attack"
+    ]
+    harms = [ast.literal_eval(word.value) for mark in marks for word in mark.keywords if word.arg == "harm"]
+    assert len(marks) > 100
+    assert [ast.unparse(mark) for mark in marks if len(mark.args) != 1] == []
+    assert set(harms) <= HARMS.keys()

@@ -37,7 +37,7 @@ def test_what_was_not_found_is_a_comment_with_the_default() -> None:
     assert '# Asterisk has no account 601.\n# reconnect_test_account: "601"\n' in text
 
 
-@pytest.mark.attack("a server answers with what Ansible would carry out", harm="code")
+@pytest.mark.attack("a server answers with what Ansible would carry out", harm="execution")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -53,7 +53,7 @@ def test_a_hostile_answer_is_no_variable(name: str, value: str | list[str | dict
     assert yaml.safe_load(host_vars({name: found(value)}, "pbx1")) is None
 
 
-@pytest.mark.attack("a reason breaks out of its comment", harm="code")
+@pytest.mark.attack("a reason breaks out of its comment", harm="execution")
 def test_a_reason_stays_a_comment() -> None:
     text = host_vars({"sip_domain": found("pbx.example", "It\nansible_connection: local\r\nis")}, "pbx1")
     assert yaml.safe_load(text) == {"reconnect_sip_domain": "pbx.example"}

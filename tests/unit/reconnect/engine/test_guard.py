@@ -150,7 +150,7 @@ def test_nothing_is_changed_during_a_maintenance(fleet: Callable[..., Workplace]
     assert ended.json()["error_message"].startswith("The server is under maintenance from 2020-01-01T00:00:00Z")
 
 
-@pytest.mark.attack("a server that says any number of anything as attempts", harm="exhaustion")
+@pytest.mark.attack("a server that says any number of anything as attempts", harm="outage")
 def test_what_is_seen_of_a_client_is_bounded(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
     happened: list[dict[str, Any]] = []

@@ -114,7 +114,7 @@ def foreign(file: Path) -> None:
     connection.close()
 
 
-@pytest.mark.attack("a backup that is damaged, cut off, of a newer version, or none", harm="damage")
+@pytest.mark.attack("a backup that is damaged, cut off, of a newer version, or none", harm="wrong")
 @pytest.mark.parametrize(
     ("harm", "said"),
     [

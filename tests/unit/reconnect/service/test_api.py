@@ -201,7 +201,7 @@ def test_the_same_key_and_request_are_one_run(
     assert len(Runs(settings).newest()) == 1
 
 
-@pytest.mark.attack("the service is killed between a run and its answer", harm="twice")
+@pytest.mark.attack("the service is killed between a run and its answer", harm="wrong")
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_key_has_its_run_once_the_run_is_there(
     client: TestClient,
@@ -227,7 +227,7 @@ def test_a_key_has_its_run_once_the_run_is_there(
     assert [second.json()["id"]] == [run.run_id for run in Runs(settings).newest()]
 
 
-@pytest.mark.attack("a request that took longer than its key is kept for", harm="twice")
+@pytest.mark.attack("a request that took longer than its key is kept for", harm="wrong")
 @pytest.mark.parametrize("faster", ["has_a_run", "is_under_way"])
 def test_of_two_requests_with_one_key_one_has_the_run(
     client: TestClient,

@@ -30,7 +30,7 @@ def login(engine: Literal["mysql", "postgresql"] = "mysql", **source: str) -> sq
     return sql.Login(engine, {"driver": "Our driver", "user": "voip", "password": "p;w}d", **source}, {})
 
 
-@pytest.mark.attack("a value of a connection string goes on with another", harm="code")
+@pytest.mark.attack("a value of a connection string goes on with another", harm="execution")
 def test_a_value_cannot_become_another_one() -> None:
     text = odbc.connection_string({"UID": "voip", "PWD": "p;w}d", "SOCKET": ""})
     assert text == "UID={voip};PWD={p;w}}d}"

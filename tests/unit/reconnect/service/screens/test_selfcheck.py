@@ -204,7 +204,7 @@ def test_the_user_reads_the_outcome_in_italian(link: Link, phone: Phone, desk: D
     assert 'http-equiv="refresh"' not in said
 
 
-@pytest.mark.attack("a link's results sent all at once, while the tracker is slow", harm="load")
+@pytest.mark.attack("a link's results sent all at once, while the tracker is slow", harm="outage")
 def test_a_link_holds_one_thread_however_slow_its_tracker_is(
     link: Link, phone: Phone, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

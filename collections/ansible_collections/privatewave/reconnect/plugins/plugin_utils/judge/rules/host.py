@@ -66,7 +66,7 @@ def resolvers(evidence: Evidence) -> Iterator[Finding]:
         # What keeps the server's packets from everybody keeps its questions from its resolver, too.
         yield say.warns(f"{text}.")
     else:
-        yield say.fails(f"{text}{f', last in the log: {lines[-1][:200]}' if lines else '.'}", "server_resolver_down")
+        yield say.fails(f"{text}{f', last: {lines[-1][:200]}' if lines else '.'}", "server_resolver_down")
 
 
 @rule

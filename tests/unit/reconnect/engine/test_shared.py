@@ -122,8 +122,9 @@ def test_of_a_storm_one_run_is_carried_out_and_the_others_point_to_it(
 @pytest.mark.parametrize(
     ("verdict", "request_", "minutes_ago"),
     [
-        # The service was fixed before anybody wrote this.
+        # The service was fixed before anybody wrote this, or a person has fixed it since.
         ({}, {}, 0),
+        ({"outcome": "fault_found"}, {}, 0),
         ({"outcome": "fault_found", "minutes_ago": 9}, {}, 0),
         ({"root": ROOT | {"subject": "account"}}, {}, 0.5),
         ({"root": ROOT | {"cause": "unknown_cause"}}, {}, 0.5),
@@ -149,11 +150,20 @@ def test_what_says_nothing_of_this_incident_is_found_out(
     assert performed(run) == [run.run_id]
 
 
-def test_a_fault_that_is_not_fixed_answers_who_asks_a_little_later(
+def test_in_a_storm_a_fault_that_is_not_fixed_answers_who_asks_a_little_later(
     workplace: Workplace, first: Make, performed: Callable[..., list[str]]
 ) -> None:
     first("escalate_third_level", minutes_ago=4)
-    assert performed(asked(workplace)) == []
+    assert performed(asked(workplace, 4.5, incident="rt:2")) == []
+    assert performed(asked(workplace, incident="rt:3")) == []
+
+
+def test_after_a_single_incident_the_next_one_may_have_another_reason(
+    workplace: Workplace, first: Make, performed: Callable[..., list[str]]
+) -> None:
+    first("escalate_third_level", minutes_ago=0.1)
+    run = asked(workplace, incident="rt:2")
+    assert performed(run) == [run.run_id]
 
 
 def test_a_device_without_internet_is_not_answered_by_the_server(

@@ -105,8 +105,9 @@ def take(
         language=settings.tracker(asked.incident).language if asked.incident else "en",
         command=list(command),
     )
-    clean = redaction.document(reported.model_dump(exclude={"browser"}))
-    report = reported.model_copy(update=clean) if request.client_report else None
+    report = None
+    if request.client_report:
+        report = reported.model_copy(update=redaction.document(reported.model_dump(exclude={"browser"})))
     return Intake(request, report, questions if blocked else [])
 
 

@@ -86,3 +86,27 @@ def test_what_the_database_says_means_the_same(
 def test_values_have_the_types_of_a_driver_of_python() -> None:
     assert [odbc.value("0", -6), odbc.value("1.5", 3), odbc.value(None, 4), odbc.value("x", 12)] == [0, 1.5, None, "x"]
     assert odbc.value("2026-01-31 03:00:00", 93) == datetime.datetime(2026, 1, 31, 3)
+
+
+@pytest.mark.parametrize(
+    ("code", "failures", "tries", "error"), [(2013, 1, 2, None), (2013, 9, 2, "refused"), (1045, 9, 1, "denied")]
+)
+def test_one_connection_that_is_dropped_says_nothing_yet(
+    monkeypatch: pytest.MonkeyPatch, code: int, failures: int, tries: int, error: str | None
+) -> None:
+    seen = []
+
+    def connect(_values: dict[str, str], _limit: float) -> object:
+        seen.append(1)
+        if len(seen) <= failures:
+            raise odbc.Error(code, "Lost connection to MySQL server during query")
+        return object()
+
+    monkeypatch.setattr(odbc, "Connection", connect)
+    if error is None:
+        sql.Connection(login(server="192.0.2.1"), 2.5)
+    else:
+        with pytest.raises(ProbeError) as caught:
+            sql.Connection(login(server="192.0.2.1"), 2.5)
+        assert caught.value.error == error
+    assert len(seen) == tries

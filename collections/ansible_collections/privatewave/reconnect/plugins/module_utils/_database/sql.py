@@ -149,10 +149,15 @@ class Connection:
         connect = self._odbc
         if self._driver is not odbc:
             connect = self._mysql if login.engine == "mysql" else self._postgresql
-        try:
-            self._raw = connect(login, limit)
-        except (self._driver.Error, OSError) as error:
-            raise _problem(login.engine, error) from None
+        for is_last in (False, True):
+            try:
+                self._raw = connect(login, limit)
+                return
+            except (self._driver.Error, OSError) as error:
+                problem = _problem(login.engine, error)
+            # One connection that is dropped while it logs in says nothing yet.
+            if is_last or problem.error != "refused":
+                raise problem
 
     def __enter__(self) -> Connection:
         return self

@@ -99,7 +99,7 @@ def test_one_connection_that_is_dropped_says_nothing_yet(
     def connect(_values: dict[str, str], _limit: float) -> object:
         seen.append(1)
         if len(seen) <= failures:
-            raise odbc.Error(code, "Lost connection to MySQL server during query")
+            raise odbc.Error(code, "Lost connection to MySQL server during query", "HY000")
         return object()
 
     monkeypatch.setattr(odbc, "Connection", connect)

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from reconnect.reports import secret_forms
 from reconnect.reports.secret_forms import FILE, MASK, Folded, is_secret_name
+from reconnect.text import printable
 
 if TYPE_CHECKING:
     from reconnect.runs.request import Request
@@ -167,14 +168,15 @@ class Redaction:
 
 def command_of(request: Request) -> list[str]:
     """The command of a run for others than who typed it: variables for Ansible have their names only, since a value may
-    be a secret under any name. They are what was parsed, wherever they stand: `-e a=1`, `-ea=1`, `-De a=1`."""
+    be a secret under any name. They are what was parsed, wherever they stand: `-e a=1`, `-ea=1`, `-De a=1`. What is not
+    seen is shown."""
     typed = sorted(request.extra_vars, key=len, reverse=True)
 
     def shown(word: str) -> str:
         value = next(filter(word.endswith, typed), "")
         return word.removesuffix(value) + names_only(value) if value else word
 
-    return [shown(word) for word in request.command]
+    return [printable(shown(word)) for word in request.command]
 
 
 def names_only(typed: str) -> str:

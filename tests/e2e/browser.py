@@ -99,6 +99,8 @@ class Browser:
 
     def picture(self, path: Path) -> None:
         """The whole page as a PNG file."""
+        # The browser takes the page's size from the last frame: one that shows what a script has just folded.
+        self.run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
         taken = self._devtools("Page.captureScreenshot", {"captureBeyondViewport": True})
         path.write_bytes(base64.b64decode(taken["data"]))
 

@@ -42,15 +42,7 @@ def _compiling(collection: Path) -> Callable[..., Any]:
     for file, source in _sources(collection):
         with contextlib.suppress(SyntaxError, ValueError):
             known[str(file), source] = compile(source, str(file), "exec", 0, True)
-
-    def compiled(source: Any, filename: Any, mode: str, flags: int = 0, dont_inherit: bool = False) -> Any:
-        if mode == "exec" and not flags and dont_inherit:
-            content = source.encode() if isinstance(source, str) else source
-            if (code := known.get((filename, content))) is not None:
-                return code
-        return compile(source, filename, mode, flags, dont_inherit)
-
-    return compiled
+    return _asking(lambda content, filename: known.get((filename, content)), 0, True)
 
 
 def parsing(*folders: Path) -> Callable[..., Any]:
@@ -66,12 +58,18 @@ def parsing(*folders: Path) -> Callable[..., Any]:
                 for node in tree.body:
                     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                         node.body = [one for one in ast.walk(node) if isinstance(one, ast.Import | ast.ImportFrom)]
+    return _asking(lambda content, _: known.get(content), ast.PyCF_ONLY_AST, False)
+
+
+def _asking(known: Callable[[bytes, Any], Any], flags: int, dont_inherit: bool) -> Callable[..., Any]:
+    """A `compile` that first asks what is known of a file's content, where it is called as Ansible calls it."""
+    called = ("exec", flags, dont_inherit)
 
     def compiled(source: Any, filename: Any, mode: str, flags: int = 0, dont_inherit: bool = False) -> Any:
-        if mode == "exec" and flags == ast.PyCF_ONLY_AST:
+        if (mode, flags, dont_inherit) == called:
             content = source.encode() if isinstance(source, str) else source
-            if (tree := known.get(content)) is not None:
-                return tree
+            if (found := known(content, filename)) is not None:
+                return found
         return compile(source, filename, mode, flags, dont_inherit)
 
     return compiled

@@ -91,7 +91,7 @@ def figures(results: Iterable[Result]) -> list[Figure]:
         none("calls dropped", sum(map(drops, every)), sum(bool(one.get("calls")) for one in every)),
         none("reports lost", sum(map(lost, every)), len(every)),
         none("reports doubled", sum(map(doubled, every)), len(every)),
-        none("storm: diagnoses beyond the first", sum(one["carried_out"] for one in storm) - storms, len(storm)),
+        none("storm: diagnoses beyond the first", sum(one["begun"] for one in storm) - storms, len(storm)),
         none("storm: remedies beyond the first", sum(len(carried_out(one)) for one in storm) - storms, len(storm)),
         at_least("storm: answers that point to it", sum(map(points, storm)), len(storm), 1),
     ]

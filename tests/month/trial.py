@@ -174,7 +174,7 @@ def observed(site: Site, number: str) -> dict[str, Any]:
         ],
         "questions": sum(bool(run.record.question) for run in runs),
         "diagnoses": len(diagnoses(runs)),
-        "carried_out": sum(bool(run.record.begun) for run in diagnoses(runs)),
+        "begun": sum(bool(run.record.begun) for run in diagnoses(runs)),
         "markers": patiently(lambda: rt.marked(number)),
         "points_to": sorted(set(re.findall(r"rt:\d+", " ".join(text.decode(errors="replace") for text in texts)))),
         "seconds": (times[1] - times[0]).total_seconds() if times else None,

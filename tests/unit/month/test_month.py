@@ -40,7 +40,7 @@ def incident(must: str = "closed", **more: object) -> dict[str, Any]:
         "status": "resolved",
         "questions": 0,
         "diagnoses": 1,
-        "carried_out": 1,
+        "begun": 1,
         "markers": ["reconnect-1-report", "reconnect-1-user"],
         "seconds": 30.0,
         **more,
@@ -54,7 +54,7 @@ ASKED = incident(
     "asked", status="open", endings=[], remedies=[], questions=1, diagnoses=0, markers=["reconnect-question-1"]
 )
 STORM = [
-    incident("storm", carried_out=int(n == 0), remedies=[], incident=str(17 + n), points_to=["rt:17"], markers=[])
+    incident("storm", begun=int(n == 0), remedies=[], incident=str(17 + n), points_to=["rt:17"], markers=[])
     for n in range(3)
 ]
 STORM[0] |= {"remedies": incident()["remedies"], "markers": ["reconnect-1-report"]}
@@ -134,7 +134,7 @@ def test_a_storm_has_one_diagnosis_one_remedy_and_answers_that_point_to_it() -> 
     assert missed(*STORM) == {"reports lost"}
     told = [one | {"markers": ["reconnect-1-report"]} for one in STORM]
     assert missed(*told) == set()
-    assert missed(*(one | {"carried_out": 1} for one in told)) == {"storm: diagnoses beyond the first"}
+    assert missed(*(one | {"begun": 1} for one in told)) == {"storm: diagnoses beyond the first"}
     assert missed(*told, told[1] | {"points_to": []}) >= {"storm: answers that point to it"}
 
 

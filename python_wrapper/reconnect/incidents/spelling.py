@@ -171,12 +171,11 @@ _TAG = re.compile(
 _MARK = re.compile(r"^(?:\s{0,5}>){1,9}\s{0,5}|^\s{0,9}(?:\d{1,2}[.)]|[-*•])\s{1,3}(?:\[[ xX]?\]\s{0,3})?")
 _LEADER = re.compile(r"\s?(?:\.{3,200}|…{1,200})\s?")
 #: Where a mail's signature begins.
-_END = re.compile(
+_CLOSINGS = (
     r"--|(?:(?:kind|best|warm) )?regards|thanks|thank you|(?:cordiali|distinti) saluti|saluti|grazie"
-    r"|(?:mit freundlichen|viele|beste) grü(?:ß|ss)en?|danke|cordialement|bien à vous|merci|(?:un )?saludos?|gracias",
-    re.IGNORECASE,
+    r"|(?:mit freundlichen|viele|beste) grü(?:ß|ss)en?|danke|cordialement|bien à vous|merci|(?:un )?saludos?|gracias"
 )
-_END = re.compile(rf"(?:{_END.pattern})[\s,.!]{{0,5}}", re.IGNORECASE)
+_END = re.compile(rf"(?:{_CLOSINGS})[\s,.!]{{0,5}}", re.IGNORECASE)
 #: Lines of a table or a mail that hold none.
 _NO_SETTING = re.compile(
     r"[-:|\s=+_]{2,200}|\|?\s{0,5}(?:settings?|name|field|parameter|impostazione|campo|feld)\s{0,5}\|\s{0,5}\w{1,20}\s{0,5}\|?"

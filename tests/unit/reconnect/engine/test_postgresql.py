@@ -40,6 +40,7 @@ from trials.kept import holding
 
 from ..conftest import Workplace, a_request
 from ..conftest import there as existing
+from ..forking import Process
 from ..postgresql import NEEDED, PASSWORD
 from .test_crowd import ALONE
 from .test_durable import SLOW, ended_once
@@ -92,16 +93,22 @@ def test_two_machines_see_each_other_s_runs(
     assert [run["exit_code"] for run in there.reconnect("runs", "--json").json()] == [0, 0]
 
 
+def begun(machine: Workplace, incident: Path, wait: Callable[..., Any]) -> Process:
+    """The process of a command whose playbook has begun, and waits."""
+    machine.playbook(SLOW)
+    process = machine.start(
+        "diagnose-server", "alpha", "--inventory", str(machine.inventory), "--incident", f"file:{incident}"
+    )
+    wait(lambda: (machine.folder / "begun").exists())
+    return process
+
+
 def test_a_run_of_a_machine_that_is_gone_ends_and_keeps_nobody_waiting(
     machines: list[Workplace], wait: Callable[..., Any], tmp_path: Path
 ) -> None:
     here, there = machines
-    here.playbook(SLOW)
     incident = tmp_path / "incident.md"
-    process = here.start(
-        "diagnose-server", "alpha", "--inventory", str(here.inventory), "--incident", f"file:{incident}"
-    )
-    wait(lambda: (tmp_path / "begun").exists())
+    process = begun(here, incident, wait)
     refused = there.reconnect("cancel", "latest")
     assert (refused.code, "another machine carries it out" in refused.stderr) == (2, True)
     process.kill()
@@ -292,12 +299,8 @@ def test_a_command_whose_run_was_ended_elsewhere_overwrites_and_reports_nothing(
     machines: list[Workplace], database: str, wait: Callable[..., Any], tmp_path: Path
 ) -> None:
     here, there = machines
-    here.playbook(SLOW)
     incident = tmp_path / "incident.md"
-    process = here.start(
-        "diagnose-server", "alpha", "--inventory", str(here.inventory), "--incident", f"file:{incident}"
-    )
-    wait(lambda: (tmp_path / "begun").exists())
+    process = begun(here, incident, wait)
     os.kill(process.pid, signal.SIGSTOP)
     assert ended_sessions(database) > 0
     assert there.reconnect("cancel", "latest").code == 0

@@ -1,5 +1,18 @@
-"""`python -m reconnect` is the command `reconnect`."""
+"""The command `reconnect`, also `python -m reconnect`: in a process that the warm process forks, else in this one."""
 
-from reconnect.cli.commands import main
+from __future__ import annotations
 
-main()
+from reconnect.cli import thin
+
+
+def main() -> None:
+    """Runs the command and exits."""
+    thin.stand_for_a_run()
+    # Only now: it takes as long as many a command.
+    from reconnect.cli.commands import main as run_here
+
+    run_here()
+
+
+if __name__ == "__main__":
+    main()

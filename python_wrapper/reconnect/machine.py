@@ -1,4 +1,4 @@
-"""Which machine this is, and whose command, for others that use the same database."""
+"""Which machine this is, whose command, and where it keeps things. It loads little: a command starts with it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,25 @@ import contextlib
 import functools
 import os
 import pwd
-import secrets
 from pathlib import Path
 
 from reconnect.errors import StoreError
 from reconnect.text import one_line
+
+
+def state_folder(named: Path | None) -> Path:
+    """The folder that everything is kept in: the one that the settings name, else `$XDG_STATE_HOME/reconnect`."""
+    if named is not None:
+        return named.expanduser().absolute()
+    state_home = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state_home) if Path(state_home).is_absolute() else Path.home() / ".local" / "state"
+    return base / "reconnect"
+
+
+def warm_folder(state: Path) -> Path:
+    """The folder of the sockets of warm processes: `$XDG_RUNTIME_DIR/reconnect`, else in the state folder."""
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    return runtime / "reconnect" if runtime.is_absolute() else state / "warm"
 
 
 def make_private(folder: Path) -> None:
@@ -30,10 +44,10 @@ def machine(state: Path) -> str:
     try:
         if not file.is_file():
             make_private(state)
-            own = state / f"machine.{secrets.token_hex(4)}"
+            own = state / f"machine.{os.urandom(4).hex()}"
             descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as new:
-                new.write(f"{one_line(os.uname().nodename, 80)}-{secrets.token_hex(4)}")
+                new.write(f"{one_line(os.uname().nodename, 80)}-{os.urandom(4).hex()}")
                 new.flush()
                 os.fsync(new.fileno())
             # The first process names it.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from measure import BIN, ROOT, once, pairs
+from reconnect.ansible.processes import wait_until
 
 LAB = ROOT / "tests" / "lab" / "lab"
 INVENTORY = "inventories/lab"
@@ -46,8 +48,10 @@ def main() -> None:
         nothing = [*play, str(empty), "-l", "pbx22"]
         diagnosis = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22"]
         both = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22,pbx16"]
-        # The first one, which is not counted, begins the process.
+        os.environ["RECONNECT_STATE_DIR"] = folder
+        os.environ.pop("XDG_RUNTIME_DIR", None)
         warm = [str(BIN / "reconnect"), "diagnose-server", "pbx22", "--inventory", INVENTORY, "--json"]
+        show = [str(BIN / "reconnect"), "show", "latest"]
         wrapper = ["env", "RECONNECT_WARM=0", *warm]
         comparisons = [
             ("a healthy diagnosis", lambda: once(diagnosis), "an empty play", lambda: once(nothing)),
@@ -56,7 +60,12 @@ def main() -> None:
             ("the cold command", lambda: once(wrapper), "an empty play", lambda: once(nothing)),
             ("the warm command", lambda: once(warm), "an empty play", lambda: once(nothing)),
             ("the warm command", lambda: once(warm), "the cold command", lambda: once(wrapper)),
+            ("show, warm", lambda: once(show), "an empty Python", lambda: once([str(BIN / "python"), "-c", "pass"])),
         ]
+        # It begins a warm process for the command, and one for its playbook.
+        once(warm)
+        if not wait_until(lambda: sum(file.is_socket() for file in Path(folder, "warm").glob("*")) == 2, 60):
+            raise SystemExit("the warm processes do not listen")
         figures = []
         for what, first, against, second in comparisons:
             seconds, against_seconds, ratio = pairs(options.runs, first, second)

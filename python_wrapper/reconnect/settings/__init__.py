@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from reconnect import files
+from reconnect import files, machine
 from reconnect import outcomes as table
 from reconnect.errors import InputError
 from reconnect.outcomes import Answer
@@ -95,11 +95,7 @@ class Settings(BaseSettings, Trackers):
     @property
     def state(self) -> Path:
         """The folder that everything is kept in."""
-        if self.state_dir is not None:
-            return self.state_dir.expanduser().absolute()
-        state_home = os.environ.get("XDG_STATE_HOME", "")
-        base = Path(state_home) if Path(state_home).is_absolute() else Path.home() / ".local" / "state"
-        return base / "reconnect"
+        return machine.state_folder(self.state_dir)
 
     @property
     def inventories(self) -> Path:
@@ -108,9 +104,8 @@ class Settings(BaseSettings, Trackers):
 
     @property
     def warm_folder(self) -> Path:
-        """The folder of the socket of the warm process: `$XDG_RUNTIME_DIR/reconnect`, else in the state folder."""
-        runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-        return runtime / "reconnect" if runtime.is_absolute() else self.state / "warm"
+        """The folder of the warm process's socket."""
+        return machine.warm_folder(self.state)
 
     @property
     def answers(self) -> dict[str, Answer]:

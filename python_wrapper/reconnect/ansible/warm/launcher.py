@@ -1,7 +1,7 @@
 """`python -I -S launcher.py SCRIPT FOLDER WORD…`: runs a script of Python's in a process that the warm process forks.
 
 It stands for that process: signals, terminal, and how it ended. Without a warm process, or in any doubt, it becomes the
-script itself. Nothing but the standard library is loaded.
+script itself. Nothing but the standard library is loaded. The command `reconnect` does the same in its own process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from reconnect.ansible.warm import protocol
 
 #: How long the warm process may take to answer, in seconds.
@@ -27,21 +28,21 @@ _NOT_PASSED_ON = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTTIN
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP, signal.SIGABRT}
 
 
-def main(script: str, folder: str, words: Sequence[str]) -> NoReturn:
-    """See the head of this module."""
+def stand_for(script: str, folder: str, words: Sequence[str], in_a_shell: bool = False) -> None:
+    """Has the warm process run the script, and ends as that run ends; comes back where it cannot have it run.
+
+    A run `in_a_shell` may have a terminal that belongs to others, too: it uses it without controlling it.
+    """
     with contextlib.suppress(protocol.Refused, OSError):
-        connection, terminal = _agreed(script, folder, words)
+        connection, terminal = _agreed(script, folder, words, in_a_shell)
         _stand_for(connection, terminal)
-    os.execv(script, [script, *words])
 
 
-def _agreed(script: str, folder: str, words: Sequence[str]) -> tuple[socket.socket, int | None]:
+def _agreed(script: str, folder: str, words: Sequence[str], in_a_shell: bool) -> tuple[socket.socket, int | None]:
     """A process that waits for the word to begin, and the terminal that it gets. Raises Refused, and OSError."""
     environment = dict(os.environ)
-    # That of the listing is the only one besides the standard ones.
-    if len(os.listdir("/proc/self/fd")) != 4 or not all(os.path.exists(f"/proc/self/fd/{n}") for n in range(3)):
-        raise protocol.Refused("there are more descriptors than the standard ones")
-    terminal = _terminal()
+    inherited = _inherited()
+    terminal = _terminal(in_a_shell)
     found = protocol.surroundings(environment, script)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(ANSWER_SECONDS)
@@ -68,8 +69,9 @@ def _agreed(script: str, folder: str, words: Sequence[str]) -> tuple[socket.sock
             "ignored": [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN],
             "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
             "terminal": terminal,
+            "numbers": inherited,
         },
-        [0, 1, 2, here],
+        [here, *inherited],
     )
     os.close(here)
     if protocol.receive(connection) != {"ready": True}:
@@ -77,22 +79,40 @@ def _agreed(script: str, folder: str, words: Sequence[str]) -> tuple[socket.sock
     return connection, terminal
 
 
+def _inherited() -> list[int]:
+    """The descriptors that whoever started this process left open. Raises Refused without a standard one, and where
+    they are too many to be passed on."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        # That of the listing is closed by now.
+        with contextlib.suppress(OSError):
+            if os.get_inheritable(int(name)):
+                found.append(int(name))
+    if not {0, 1, 2}.issubset(found) or len(found) >= protocol.MAX_DESCRIPTORS or max(found) >= protocol.MAX_NUMBER:
+        raise protocol.Refused("the descriptors cannot be passed on")
+    return sorted(found)
+
+
 def _limits() -> set[int]:
     return {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 
 
-def _terminal() -> int | None:
-    """The standard descriptor of the controlling terminal, None without one. Raises Refused where it cannot be given
-    to another process."""
+def _terminal(in_a_shell: bool) -> int | None:
+    """The standard descriptor of the controlling terminal, None where the run gets none. Raises Refused where it cannot
+    be given to another process."""
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
         return None
+    in_the_foreground = os.tcgetpgrp(descriptor) == os.getpgrp()
+    os.close(descriptor)
     for number in range(3):
         with contextlib.suppress(OSError):
             os.tcgetpgrp(number)
             if os.getsid(0) == os.getpid():
                 return number
+    if in_a_shell and in_the_foreground:
+        return None
     raise protocol.Refused("the terminal belongs to others, too")
 
 
@@ -132,7 +152,11 @@ def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int]:
             ready = {descriptor for descriptor, _ in poll.poll()}
             if signals.fileno() in ready:
                 for number in signals.recv(256):
-                    protocol.send(connection, {"signal": number})
+                    # A run without a controlling terminal is never stopped by one.
+                    stops = number == signal.SIGTSTP and os.getsid(0) != os.getpid()
+                    protocol.send(connection, {"signal": signal.SIGSTOP if stops else number})
+                    if stops:
+                        os.kill(os.getpid(), signal.SIGSTOP)
             if connection.fileno() in ready and (ended := protocol.receive(connection)) is not None:
                 return ended
             if connection.fileno() in ready:
@@ -144,4 +168,5 @@ def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    stand_for(sys.argv[1], sys.argv[2], sys.argv[3:])
+    os.execv(sys.argv[1], [sys.argv[1], *sys.argv[3:]])

@@ -19,12 +19,17 @@ from typing import Any
 VERSION = 1
 #: More than the environment and the words of any run, in bytes.
 MAX_MESSAGE = 1024 * 1024
+#: How many descriptors a run may have from its start, and below which number.
+MAX_DESCRIPTORS, MAX_NUMBER = 64, 1024
 
 #: Variables that an interpreter and its C libraries read when they start.
 _READ_AT_START = ("PYTHON", "LD_", "GLIBC_", "MALLOC_", "OPENSSL_", "GCONV_PATH", "LOCPATH")
 _STATUS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "Cpus_allowed_list", "Mems_allowed_list")
 #: What a login session, a service or a container has of its own.
 _FILES = ("cgroup", "loginuid", "sessionid", "attr/current", "oom_score_adj", "personality")
+#: The folder and the name of the warm process that forked this one, for a run of the command.
+forked_by: tuple[str, str] | None = None
+
 _PEER = struct.Struct("3i")
 _LENGTH = struct.Struct("!I")
 
@@ -97,7 +102,7 @@ def receive(connection: socket.socket, descriptors: list[int] | None = None) -> 
     if descriptors is None:
         head = connection.recv(_LENGTH.size)
     else:
-        head, carried, *_ = socket.recv_fds(connection, _LENGTH.size, 8)
+        head, carried, *_ = socket.recv_fds(connection, _LENGTH.size, MAX_DESCRIPTORS)
         descriptors += carried
     if not head:
         return None

@@ -18,11 +18,13 @@ import gc
 import importlib
 import json
 import os
+import platform
 import resource
 import select
 import shutil
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -42,7 +44,12 @@ _CHANGED = 3
 #: How long a launcher may take with its request and with the word to begin, in seconds.
 _REQUEST_SECONDS = 10.0
 #: What a run of Ansible loads, besides what it needs for its tasks.
-_LOADED = ("ansible.cli.playbook", "ansible.executor.process.worker", "ansible.plugins.strategy.linear")
+_OF_ANSIBLE = ("ansible.cli.playbook", "ansible.executor.process.worker", "ansible.plugins.strategy.linear")
+#: What a run of the command loads.
+_OF_THE_COMMAND = (
+    *("reconnect.cli.commands.running", "reconnect.cli.commands.runs"),
+    *("reconnect.engine.durable", "reconnect.engine.guard", "reconnect.runs.feed", "reconnect.runs.rows"),
+)
 #: What reads the configuration when it is loaded.
 _CONFIGURED = "ansible.constants"
 
@@ -75,7 +82,7 @@ def _in_a_child(work: Callable[[], Any]) -> Any:
     return json.loads(content or "null")
 
 
-def _rehearse() -> list[str]:
+def _rehearse(modules: Iterable[str]) -> list[str]:
     """The modules that a run loads, in their order."""
     for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
         del os.environ[name]
@@ -84,7 +91,7 @@ def _rehearse() -> list[str]:
     empty.touch()
     os.environ.update(ANSIBLE_HOME=home, ANSIBLE_LOCAL_TEMP=home, ANSIBLE_CONFIG=str(empty))
     try:
-        for name in _LOADED:
+        for name in modules:
             importlib.import_module(name)
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -129,9 +136,12 @@ class Loaded:
     """What this process has loaded, and what that depended on."""
 
     def __init__(self, script: str, collection: Path) -> None:
+        self.is_command = Path(script).name == "reconnect"
         self._collection = sorted([*collection.rglob("*.py"), collection])
         os.environ.__class__ = _Asked
-        names = _in_a_child(_rehearse) or []
+        names = _in_a_child(lambda: _rehearse(_OF_THE_COMMAND if self.is_command else _OF_ANSIBLE)) or []
+        # A library asks for it. The answer stays the same, without a program that gets a copy of the environment.
+        platform.architecture = lambda *_: (f"{8 * struct.calcsize('P')}bit", "")
         for name in _in_a_child(lambda: _loadable(names)) or []:
             _load(name)
         if _CONFIGURED in sys.modules:
@@ -223,7 +233,8 @@ class Request:
     """What a launcher asks for. Raises Refused."""
 
     def __init__(self, message: dict[str, Any], descriptors: list[int], loaded: Loaded, here: dict[str, Any]) -> None:
-        if len(descriptors) != 4 or message.get("surroundings") != here:
+        self._numbers: list[int] = message["numbers"]
+        if len(descriptors) != 1 + len(self._numbers) or message.get("surroundings") != here:
             raise protocol.Refused("the surroundings are others")
         self.words: list[str] = message["words"]
         self.environment: dict[str, str] = message["environment"]
@@ -241,12 +252,13 @@ class Request:
     def become(self) -> None:
         """Makes this process what the launcher was when it started."""
         os.setsid()
-        *standard, folder = self._descriptors
+        folder, *inherited = self._descriptors
         os.fchdir(folder)
-        moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 16) for descriptor in standard]
-        for number, descriptor in enumerate(moved):
+        moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, protocol.MAX_NUMBER) for descriptor in inherited]
+        os.closerange(0, protocol.MAX_NUMBER)
+        for number, descriptor in zip(self._numbers, moved, strict=True):
             os.dup2(descriptor, number)
-        os.closerange(3, 4096)
+        os.closerange(protocol.MAX_NUMBER, 4096)
         if self.terminal is not None:
             fcntl.ioctl(self.terminal, _TIOCSCTTY, 0)
         os.umask(self._message["umask"])
@@ -299,6 +311,9 @@ def _keep(connection: socket.socket, loaded: Loaded, here: dict[str, Any]) -> Re
         protocol.peer(connection)
         if (message := protocol.receive(connection, descriptors)) is None:
             os._exit(0)
+        if "start" in message:
+            os.closerange(3, 4096)
+            os.execve(sys.executable, [sys.executable, __file__, *message["start"]], message["environment"])
         request = Request(message, descriptors, loaded, here)
         if loaded.changed():
             os._exit(_CHANGED)
@@ -432,6 +447,9 @@ def main(words: list[str]) -> Loaded | None:
     assert request is not None
     sys.argv = list(request.words)
     sys.orig_argv = [sys.executable, *request.words]
+    if loaded.is_command:
+        protocol.forked_by = folder, name
+        return loaded
     for module in [module for module in sys.modules if module.partition(".")[0] == "reconnect"]:
         del sys.modules[module]
     return loaded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ IDLE_SECONDS = 15 * 60
 RUNS = 200
 #: Room for the words and for the environment of a run, in bytes.
 ROOM = 96 * 1024
+#: How long a start may take until it goes on in the background, in seconds.
+START_SECONDS = 5.0
 
 _HERE = Path(__file__).parent
 
@@ -69,23 +72,39 @@ class Warm:
     def _start(self, python: str, script: str, environment: Mapping[str, str]) -> None:
         resident, room = str(_HERE / "resident.py"), "-" * ROOM
         words = [script, str(self.folder), str(self.collection), str(self.idle), str(self.runs), room]
-        kept = {name: value for name, value in environment.items() if name != MARK}
+        kept = {name: value for name, value in environment.items() if name != MARK} | {"RECONNECT_WARM_ROOM": room}
+        if protocol.forked_by is not None:
+            # Whatever this process starts ends with it.
+            _have_started(protocol.forked_by, words, kept)
+            return
         # It must not end with this process, which ends everything that it adopted.
         adopt_orphans(False)
         try:
             subprocess.run(
                 [python, resident, *words],
-                env={**kept, "RECONNECT_WARM_ROOM": room},
+                env=kept,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 check=False,
-                timeout=5,
+                timeout=START_SECONDS,
             )
         except subprocess.TimeoutExpired:
             pass
         finally:
             adopt_orphans()
+
+
+def _have_started(warm: tuple[str, str], words: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Has the warm process that forked this one start another. Raises OSError, and Refused."""
+    folder, name = warm
+    with protocol.private_folder(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(START_SECONDS)
+        connection.connect(f"{path}/{name}")
+        protocol.peer(connection)
+        protocol.send(connection, {"start": words, "environment": environment})
+        # It closes the connection when the other one begins.
+        protocol.receive(connection)
 
 
 def _interpreter(script: Path) -> str | None:

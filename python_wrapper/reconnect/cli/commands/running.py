@@ -11,7 +11,7 @@ import typer
 
 from reconnect import files, log, settings
 from reconnect.ansible import project
-from reconnect.cli import options, screen, terminal
+from reconnect.cli import options, screen, terminal, thin
 from reconnect.cli.options import Json, RunName, Verbose
 from reconnect.cli.progress import Progress
 from reconnect.engine import asking, resuming, undoing
@@ -160,5 +160,7 @@ def _show(ended: Report, as_json: bool, diff: bool = False) -> None:
     else:
         screen.show(terminal.stdout(), ended.run.record, ended.results, ended.notes, diff)
     loaded = settings.load()
-    _send_due(project.find(loaded), loaded, Progress(terminal.stderr()), ended.run)
+    here = project.find(loaded)
+    _send_due(here, loaded, Progress(terminal.stderr()), ended.run)
+    thin.begin(here, loaded)
     raise typer.Exit(ended.exit_code)

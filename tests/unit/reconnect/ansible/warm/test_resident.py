@@ -27,6 +27,7 @@ from ...conftest import on_a_terminal
 #: What a program finds when it starts, and then what a test asks of it.
 PROGRAM = """\
 import json, locale, os, resource, signal, subprocess, sys, tempfile, time
+from pathlib import Path
 
 def tried(ask):
     try:
@@ -64,6 +65,11 @@ if action == 'raise':
     raise RuntimeError('as asked')
 if action == 'die':
     os.kill(os.getpid(), int(rest[0]))
+if action == 'write':
+    os.write(int(rest[0]), b'written')
+if action == 'start':
+    from reconnect.ansible.warm.starting import Warm
+    Warm(*map(Path, rest)).begin('program', os.environ)
 if action == 'wait':
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)
@@ -290,15 +296,128 @@ def test_a_request_that_is_given_up_begins_nothing(place: Place, tmp_path: Path)
     assert place.is_warm()
 
 
-def test_more_descriptors_than_the_standard_ones_go_with_a_start_only(place: Place) -> None:
+def test_it_has_every_descriptor_that_it_would_have(place: Place) -> None:
     read, write = os.pipe()
-    with subprocess.Popen(
-        place.words("exit", "0"), env=place.environment, stdin=subprocess.DEVNULL, stdout=write, pass_fds=[read]
-    ) as process:
-        pass
+    process = subprocess.run(
+        place.words("write", str(write)),
+        env=place.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        pass_fds=[write],
+        check=True,
+    )
     os.close(write)
     with open(read, encoding="utf-8") as file:
-        assert json.load(file)["pid"] == process.pid
+        assert file.read() == "written"
+    assert {"0", "1", "2", str(write)} <= set(found(process.stdout.decode())["open"])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream_goes_with_a_start_only(place: Place, tmp_path: Path, closed: int) -> None:
+    with subprocess.Popen(
+        ["sh", "-c", f'"$@" {closed}>&-; echo $?', "sh", *place.words("exit", "3")],
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        # A start says what an interpreter does without it.
+        cold = place.words("exit", "3", warm=False)
+        said = process.stdout.read()
+    again = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}>&-; echo $?', "sh", *cold], env=place.environment, capture_output=True, check=True
+    )
+    assert said.splitlines()[-1] == again.stdout.splitlines()[-1]
+
+
+#: Starts a program in the foreground, as a shell does.
+SHELL = """\
+import os, signal, subprocess, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+def lead():
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+process = subprocess.Popen(sys.argv[1:], preexec_fn=lead)
+_, status = os.waitpid(process.pid, os.WUNTRACED)
+if os.WIFSTOPPED(status):
+    os.tcsetpgrp(0, os.getpgrp())
+    print('stopped', flush=True)
+    sys.stdin.readline()
+    os.tcsetpgrp(0, process.pid)
+    os.kill(process.pid, signal.SIGCONT)
+    os.kill(process.pid, signal.SIGTERM)
+    _, status = os.waitpid(process.pid, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+#: What the command does in its own process.
+STANDS = """\
+import sys
+from reconnect.ansible.warm import launcher
+launcher.stand_for(*sys.argv[1:3], sys.argv[3:], in_a_shell=True)
+sys.exit('it came back')
+"""
+
+
+def in_a_shell(place: Place, *words: str) -> tuple[list[str], dict[str, str]]:
+    """The words and the environment of a shell that has the program run in its foreground."""
+    script = place.warm.programs / "program"
+    stands = [sys.executable, "-c", STANDS, str(script), str(place.warm.folder), *words]
+    found = protocol.surroundings(place.environment, str(script))
+    assert (place.warm.folder / protocol.name_of(found)).exists()
+    return [sys.executable, "-c", SHELL, *stands], place.environment
+
+
+def test_a_run_in_a_shell_uses_its_terminal(make: Callable[..., Place]) -> None:
+    place = make(PYTHONPATH=os.pathsep.join(sys.path))
+    place.begin()
+    ended, printed = in_a_terminal(*in_a_shell(place, "exit", "3"))
+    assert ended == 3
+    assert [found(printed)["asked"], found(printed)["leads"]] == ["a line\n", [True, True]]
+    assert all(stream[4] for stream in found(printed)["streams"])  # type: ignore[attr-defined]
+
+
+def test_a_run_in_a_shell_stops_and_goes_on_with_it(make: Callable[..., Place]) -> None:
+    place = make(PYTHONPATH=os.pathsep.join(sys.path))
+    place.begin()
+    shell, terminal = on_a_terminal(*in_a_shell(place, "wait"))
+    printed = b""
+
+    def until(said: bytes) -> None:
+        nonlocal printed
+        while said not in printed:
+            printed += os.read(terminal, 65536)
+
+    os.write(terminal, b"a line\n")
+    until(b"waits")
+    run: Any = psutil.Process(json.loads(printed.split(b"\r\n")[1])["pid"])
+    os.write(terminal, b"\x1a")
+    until(b"stopped")
+    assert wait_until(lambda: run.status() == psutil.STATUS_STOPPED, 10)
+    os.write(terminal, b"go on\n")
+    assert shell.wait(60) == 7
+    os.close(terminal)
+
+
+def test_a_run_has_another_warm_process_started(make: Callable[..., Place]) -> None:
+    place = make(PYTHONPATH=os.pathsep.join(sys.path))
+    command = place.warm.programs / "reconnect"
+    command.write_text((place.warm.programs / "program").read_text())
+    command.chmod(0o755)
+    place.warm.begin("reconnect", place.environment)
+    socket_of = protocol.name_of(protocol.surroundings(place.environment, str(command)))
+    assert wait_until((place.warm.folder / socket_of).exists, 60)
+    words = ["start", str(place.warm.folder), str(place.warm.collection), str(place.warm.programs)]
+    run = subprocess.run(
+        place.warm.command(["reconnect", *words]),
+        env=place.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # It has kept what the warm process had loaded, and is gone; the other one stays.
+    assert "reconnect.engine.durable" in found(run.stdout)["reconnect"]  # type: ignore[operator]
+    assert place.listening().ppid() in (1, *(p.pid for p in psutil.process_iter() if p.name() == "systemd"))
 
 
 @pytest.mark.parametrize("name", ["PYTHONWARNINGS", "LC_ALL"])

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which commands a process carries out that the warm process forks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reconnect.ansible.warm import launcher, protocol
+from reconnect.cli import thin
+from reconnect.cli.commands import COMMANDS
+
+SCRIPT = Path(sys.executable).parent / "reconnect"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """What the launcher was asked for."""
+    calls: list[Any] = []
+    monkeypatch.setattr(launcher, "stand_for", lambda *words, **more: calls.append((*words, more)))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("RECONNECT_WARM", raising=False)
+    return calls
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+    thin.stand_for_a_run()
+
+
+def test_a_command_that_loads_much_is_carried_out_there(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    typed(monkeypatch, "show", "latest")
+    assert asked == [(str(SCRIPT), str(tmp_path / "reconnect"), ["show", "latest"], {"in_a_shell": True})]
+
+
+def test_it_knows_commands_that_there_are() -> None:
+    assert set(COMMANDS) > thin.COMMANDS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--help",),
+        ("serve",),
+        ("worker",),
+        ("users", "add", "1005"),
+        ("diagnose-server", "pbx22", "--ask-vault-pass"),
+        ("diagnose-server", "pbx22", "--ask-become-pass"),
+    ],
+)
+def test_others_are_carried_out_here(asked: list[Any], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    typed(monkeypatch, *words)
+    assert asked == []
+
+
+@pytest.mark.parametrize("off", ["0", "false", "No", "OFF"])
+def test_the_setting_switches_it_off(asked: list[Any], monkeypatch: pytest.MonkeyPatch, off: str) -> None:
+    monkeypatch.setenv("RECONNECT_WARM", off)
+    typed(monkeypatch, "show", "latest")
+    assert asked == []
+
+
+def test_a_run_of_the_warm_process_carries_it_out(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "forked_by", ("folder", "name"))
+    typed(monkeypatch, "show", "latest")
+    assert asked == []
+
+
+def test_another_program_is_no_command(asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "reconnect"), "show", "latest"])
+    thin.stand_for_a_run()
+    assert asked == []
+
+
+def test_a_thin_client_loads_only_what_it_needs() -> None:
+    program = "import sys; before = set(sys.modules); from reconnect.cli import thin; print(*set(sys.modules) - before)"
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    loaded = ended.stdout.split()
+    assert {name.partition(".")[0] for name in loaded} <= {*sys.stdlib_module_names, "reconnect"}
+    assert "asyncio" not in loaded

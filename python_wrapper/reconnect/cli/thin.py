@@ -26,7 +26,7 @@ COMMANDS = frozenset(
 )
 #: What the settings take for a no.
 _OFF = {"0", "f", "false", "n", "no", "off"}
-#: What is asked for on the terminal that controls the process.
+#: A password that is typed on the terminal that controls the process.
 _ASKED = {"--ask-vault-pass", "--ask-become-pass"}
 
 

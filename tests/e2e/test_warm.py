@@ -12,12 +12,12 @@ import pytest
 from trials.tools import INVENTORY, RECONNECT, ROOT, Ended, Lab, surroundings, until
 
 
-def resident(folder: Path) -> psutil.Process | None:
-    """The warm process whose socket is in a folder, once it listens."""
-    if not any(file.is_socket() for file in folder.glob("*")):
-        return None
+def residents(folder: Path) -> list[psutil.Process]:
+    """The warm processes whose sockets are in a folder, once both listen: for the command, and for its playbook."""
+    if sum(file.is_socket() for file in folder.glob("*")) < 2:
+        return []
     shown = [process for process in psutil.process_iter(["cmdline"]) if str(folder) in (process.info["cmdline"] or [])]
-    return next((process for process in shown if process.ppid() == 1), None)
+    return [process for process in shown if process.ppid() == 1]
 
 
 @pytest.mark.hosts("pbx22")
@@ -28,10 +28,9 @@ def test_a_warm_run_finds_what_another_finds(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     started = reconnect("diagnose-server", "pbx22")
     folder = tmp_path / "reconnect"
-    until(lambda: resident(folder) is not None)
-    warm = resident(folder)
-    assert warm is not None
     try:
+        until(lambda: len(residents(folder)) == 2)
+        warm = residents(folder)
         with subprocess.Popen(
             [RECONNECT, "diagnose-server", "pbx22", "--inventory", INVENTORY, "--json"],
             cwd=ROOT,
@@ -40,13 +39,14 @@ def test_a_warm_run_finds_what_another_finds(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as command:
-            # The keeper of the run.
-            until(lambda: bool(warm.children()))
+            # The keepers of the command and of its playbook.
+            until(lambda: all(process.children() for process in warm))
         assert command.returncode == started.code
-        until(lambda: not warm.children())
+        until(lambda: not any(process.children() for process in warm))
+        found, expected = reconnect("show", "latest").result, started.result
     finally:
-        warm.kill()
-    found, expected = reconnect("show", "latest").result, started.result
+        for process in residents(folder):
+            process.kill()
     assert found["run_id"] != expected["run_id"]
     assert found["verdict"]["outcome"] == expected["verdict"]["outcome"]
     assert len(found["findings"]) >= 60

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +16,6 @@ from typing import Any
 
 from labkit import podman
 from labkit.hosts import HOSTS
-
-from . import warm
 
 ROOT = Path(__file__).resolve().parents[3]
 LAB = ROOT / "tests" / "lab" / "lab"
@@ -112,17 +109,9 @@ def password_of(server: str, account: str) -> str:
 
 
 def reconnect(state: Path, *words: str, json_output: bool = True, limit: float = 330) -> Ended:
-    """Call the command with a state directory of its own; ``--json`` unless told otherwise.
-
-    It is called some hundred times, so it is loaded once. It ends by itself within 300 s.
-    """
-    state.mkdir(parents=True, exist_ok=True)
-    output = Path(tempfile.mkdtemp(prefix="output-", dir=state))
-    try:
-        code = warm.call(asked(words, json_output), surroundings(state), output, limit)
-    except TimeoutError:
-        raise ToolError(f"no end in {limit:.0f} s: reconnect {' '.join(words)}") from None
-    return Ended(code, (output / "stdout").read_text(), (output / "stderr").read_text())
+    """Call the command with a state directory of its own; ``--json`` unless told otherwise. It ends by itself within
+    300 s."""
+    return call(RECONNECT, *asked(words, json_output), limit=limit, env=surroundings(state))
 
 
 def inventory_of(server: str) -> str:
@@ -137,7 +126,7 @@ def asked(words: Sequence[str], json_output: bool = True) -> list[str]:
 
 
 def surroundings(state: Path) -> dict[str, str]:
-    """What the command needs in its environment; one warm process serves all who have none of their own."""
+    """What the command needs in its environment; the same warm processes serve all who have none of their own."""
     needed = {"XDG_STATE_HOME": str(state), "NO_COLOR": "1"}
     if os.environ.get("RECONNECT_WARM") != "1":
         needed |= {"RECONNECT_WARM": "1", "XDG_RUNTIME_DIR": str(ROOT / ".cache" / "run")}

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from trials import command, schedule, tools, trial, warm
+from trials import command, schedule, tools, trial
 from trials.cases import Case
 
 
@@ -84,15 +84,6 @@ def test_a_signal_for_the_whole_group_does_not_end_what_was_called() -> None:
     assert ended.stdout == "True\n"
 
 
-def test_a_command_that_is_loaded_once_answers_as_the_one_that_is_started(tmp_path: Path) -> None:
-    for words in (["version"], ["runs"], ["diagnose-server"], ["nonsense"]):
-        cold = tools.call(tools.RECONNECT, *words, env=tools.surroundings(tmp_path))
-        code = warm.call(words, tools.surroundings(tmp_path), tmp_path, 30)
-        printed = ((tmp_path / "stdout").read_text(), (tmp_path / "stderr").read_text())
-        assert (code, *printed) == (cold.code, cold.stdout, cold.stderr)
-
-
-def test_who_waits_too_long_for_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warm, "call", lambda *_: (_ for _ in ()).throw(TimeoutError()))
-    with pytest.raises(tools.ToolError, match="no end in 330 s"):
-        tools.reconnect(tmp_path, "diagnose-server", "pbx22")
+def test_who_waits_too_long_is_told() -> None:
+    with pytest.raises(tools.ToolError, match=r"no end in 0 s: sleep 60"):
+        tools.call("sleep", "60", limit=0.01)

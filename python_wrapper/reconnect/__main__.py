@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from reconnect.ansible.warm import command
 from reconnect.cli import thin
 
 
@@ -9,6 +12,10 @@ def main() -> None:
     """Runs the command and exits."""
     thin.stand_for_a_run()
     # Only now: it takes as long as many a command.
+    if sys.argv[1:2] == [command.WORK]:
+        from reconnect.service.work import main as work
+
+        work(sys.argv[2:])
     from reconnect.cli.commands import main as run_here
 
     run_here()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from e2e import rt
+from reconnect.ansible.warm import command
 from reconnect.engine.locks import file_of
 from reconnect.runs.holders import holder_of
 from reconnect.runs.store import Run, Runs
@@ -90,7 +91,7 @@ class Site:
             if run.record.finished_at or known is None or known.worker is None:
                 continue
             holder = holder_of(file_of(self._settings.state, "worker", known.worker.rpartition(".")[2]))
-            if holder is not None and "reconnect.service.work" in holder.command:
+            if holder is not None and command.WORK in holder.command:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(holder.pid, signal.SIGKILL)
 

@@ -19,7 +19,7 @@ import psutil
 #: The environment variable with the run that a process belongs to.
 MARK = "RECONNECT_RUN_ID"
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 
 
 def adopt_orphans(adopt: bool = True) -> None:
@@ -27,6 +27,15 @@ def adopt_orphans(adopt: bool = True) -> None:
     mark is used."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
+
+
+def adopts_orphans() -> bool:
+    """Whether this process is the parent of descendants that lose theirs."""
+    if sys.platform != "linux":
+        return False
+    adopts = ctypes.c_int(0)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
+    return bool(adopts.value)
 
 
 class RunProcesses:

@@ -5,17 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from reconnect import machine
-from reconnect.ansible.warm import launcher, protocol
+from reconnect.ansible.warm import command, launcher, protocol
 
-if TYPE_CHECKING:
-    from reconnect.ansible.project import Project
-    from reconnect.settings import Settings
-
-PROGRAM = "reconnect"
 #: The commands that load much. Others are as fast without it, stay, or ask for passwords.
 COMMANDS = frozenset(
     {
@@ -32,29 +24,11 @@ _ASKED = {"--ask-vault-pass", "--ask-become-pass"}
 
 def stand_for_a_run() -> None:
     """Ends as the command does that was carried out elsewhere; comes back where this process has to carry it out."""
-    words, script = sys.argv[1:], _script()
+    words, script = sys.argv[1:], command.script()
     if protocol.forked_by is not None or os.environ.get("RECONNECT_WARM", "").lower() in _OFF:
         return
-    if not words or words[0] not in COMMANDS or not _ASKED.isdisjoint(words):
+    if not words or words[0] not in {*COMMANDS, command.WORK} or not _ASKED.isdisjoint(words):
         return
     with contextlib.suppress(OSError):
         if os.path.samefile(sys.argv[0], script):
-            launcher.stand_for(str(script), str(_folder()), words, in_a_shell=True)
-
-
-def begin(project: Project, settings: Settings) -> None:
-    """Starts the warm process for the next command, unless there is one."""
-    from reconnect.ansible.warm.starting import Warm  # only a command that loads much anyway gets here
-
-    if settings.warm:
-        Warm(_folder(), project.collection).begin(PROGRAM, os.environ)
-
-
-def _script() -> Path:
-    return Path(sys.executable).parent / PROGRAM
-
-
-def _folder() -> Path:
-    """The folder of the socket. A settings file is not read: that takes as long as many a command."""
-    named = os.environ.get("RECONNECT_STATE_DIR")
-    return machine.warm_folder(machine.state_folder(Path(named) if named else None))
+            launcher.stand_for(str(script), str(command.folder()), words, in_a_shell=True)

@@ -3,8 +3,7 @@
 So a run that fails takes nothing else with it, and one whose service is killed goes on. What nobody goes on with is
 resumed, as `reconnect resume` does.
 
-`python -m reconnect.service.work RUN` carries one run out; without a run it resumes what was left and sends what is
-due.
+`reconnect carry-out RUN` carries one run out; without a run it resumes what was left and sends what is due.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from reconnect import log, machine, settings
 from reconnect.ansible import project
 from reconnect.ansible.playbook import StepEnd
 from reconnect.ansible.project import Project
+from reconnect.ansible.warm import command
 from reconnect.engine import presence, resuming
 from reconnect.engine.locks import Locks, file_of
 from reconnect.engine.perform import Performer
@@ -103,7 +103,9 @@ class Worker(Loop):
             held_up = run.run_id in self._processes or run.run_id in self._not_before or servers & busy
             left = worker in gone and (run.record.finished_at is None or resuming.due(run))
             if (worker is None or left) and not held_up and (locks := self._alone(run)) is not None:
-                self._processes[run.run_id] = _Begun(_process(run.run_id), servers, locks)
+                self._processes[run.run_id] = _Begun(
+                    _process(self._project, self._settings, run.run_id), servers, locks
+                )
                 log.about(run, _LOG, logging.INFO, "a process takes the run")
             # A run waits for every older one on its servers.
             busy |= servers if run.record.finished_at is None else set()
@@ -124,7 +126,7 @@ class Worker(Loop):
         if self._resuming is None or self._resuming.poll() is not None:
             abandoned = self._runs.readable(Slots(self._settings).abandoned())
             if any(run.record.finished_at is None or resuming.due(run) for run in abandoned):
-                self._resuming = _process()
+                self._resuming = _process(self._project, self._settings)
         self._end_lost(gone)
         self._ended()
 
@@ -176,14 +178,16 @@ def _withdraw(run: Run, here: Project, loaded: Settings, state: State = "cancell
     performer = Performer(here, loaded, _Log(run.traced()), threading.Event())
     reported = resuming.withdraw(run, performer, loaded, state)
     if reported:
-        _process()
+        _process(here, loaded)
     return reported is not None
 
 
-def _process(*words: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "reconnect.service.work", *words]
+def _process(here: Project, loaded: Settings, *words: str) -> subprocess.Popen[bytes]:
     # A signal for the service is none for its runs.
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command.work(*words), stdin=subprocess.DEVNULL, start_new_session=True)
+    # The next one begins faster.
+    command.begin(here, loaded)
+    return process
 
 
 class _Log:
@@ -203,7 +207,7 @@ class _Log:
         """Ansible's own words are not kept: they may hold what a server said."""
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str]) -> NoReturn:
     """See the head of this module."""
     loaded = settings.load()
     log.set_up(loaded)
@@ -224,7 +228,3 @@ def main(words: list[str]) -> None:
     sys.stderr.flush()
     # A report that waits for its next attempt has a thread that waits with it.
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -30,6 +30,8 @@ from .forking import Command, Process, starts_alike
 from .postgresql import Server, a_folder, a_name
 
 ROOT = Path(__file__).resolve().parents[3]
+# Tests of its own start a warm process.
+os.environ.setdefault("RECONNECT_WARM", "0")
 
 HEALTHY = """
 - hosts: servers
@@ -170,7 +172,6 @@ def workplace(tmp_path: Path) -> Workplace:
         **{key: value for key, value in os.environ.items() if not key.startswith(("RECONNECT_", "ANSIBLE_"))},
         "RECONNECT_PROJECT": str(tmp_path),
         "XDG_STATE_HOME": str(tmp_path / "state"),
-        # Tests of its own start the warm process.
         "RECONNECT_WARM": "0",
         "NO_COLOR": "1",
         "COLUMNS": "100",

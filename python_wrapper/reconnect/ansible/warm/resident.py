@@ -49,6 +49,7 @@ _OF_ANSIBLE = ("ansible.cli.playbook", "ansible.executor.process.worker", "ansib
 _OF_THE_COMMAND = (
     *("reconnect.cli.commands.running", "reconnect.cli.commands.runs"),
     *("reconnect.engine.durable", "reconnect.engine.guard", "reconnect.runs.feed", "reconnect.runs.rows"),
+    "reconnect.service.work",
 )
 #: What reads the configuration when it is loaded.
 _CONFIGURED = "ansible.constants"

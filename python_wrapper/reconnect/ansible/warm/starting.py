@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect.ansible.processes import MARK, adopt_orphans
+from reconnect.ansible.processes import MARK, adopt_orphans, adopts_orphans
 from reconnect.ansible.warm import protocol
 from reconnect.machine import make_private
 
@@ -78,6 +78,7 @@ class Warm:
             _have_started(protocol.forked_by, words, kept)
             return
         # It must not end with this process, which ends everything that it adopted.
+        adopts = adopts_orphans()
         adopt_orphans(False)
         try:
             subprocess.run(
@@ -92,7 +93,7 @@ class Warm:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            adopt_orphans()
+            adopt_orphans(adopts)
 
 
 def _have_started(warm: tuple[str, str], words: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -11,7 +11,8 @@ import typer
 
 from reconnect import files, log, settings
 from reconnect.ansible import project
-from reconnect.cli import options, screen, terminal, thin
+from reconnect.ansible.warm import command
+from reconnect.cli import options, screen, terminal
 from reconnect.cli.options import Json, RunName, Verbose
 from reconnect.cli.progress import Progress
 from reconnect.engine import asking, resuming, undoing
@@ -162,5 +163,5 @@ def _show(ended: Report, as_json: bool, diff: bool = False) -> None:
     loaded = settings.load()
     here = project.find(loaded)
     _send_due(here, loaded, Progress(terminal.stderr()), ended.run)
-    thin.begin(here, loaded)
+    command.begin(here, loaded)
     raise typer.Exit(ended.exit_code)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reconnect.ansible.warm import launcher, protocol
+from reconnect.ansible.warm import command, launcher, protocol
 from reconnect.cli import thin
 from reconnect.cli.commands import COMMANDS
 
-SCRIPT = Path(sys.executable).parent / "reconnect"
+SCRIPT = command.script()
 
 
 @pytest.fixture
@@ -37,6 +37,20 @@ def test_a_command_that_loads_much_is_carried_out_there(
 ) -> None:
     typed(monkeypatch, "show", "latest")
     assert asked == [(str(SCRIPT), str(tmp_path / "reconnect"), ["show", "latest"], {"in_a_shell": True})]
+
+
+def test_a_run_of_a_service_is_carried_out_there(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    started, *words = command.work("20261128-101500-000001")
+    assert started == str(SCRIPT)
+    typed(monkeypatch, *words)
+    assert [call[2] for call in asked] == [["carry-out", "20261128-101500-000001"]]
+
+
+def test_without_an_installed_command_a_service_starts_the_module(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert command.work() == [str(tmp_path / "python"), "-P", "-m", "reconnect", "carry-out"]
 
 
 def test_it_knows_commands_that_there_are() -> None:

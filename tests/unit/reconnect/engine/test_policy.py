@@ -146,7 +146,7 @@ def test_the_playbook_gets_the_policy_and_a_mistake_executes_nothing(workplace: 
         "fix: {ask: [restart_asterisk]}\nincidents: {ask: [a], groups: [servers]}\nlimits: {lease_wait: 7}\n"
     )
     by_hook = Runs(workplace.settings).create(run.record.request, asker=Asker(None, "hook", "0" * 32))
-    work = [sys.executable, "-m", "reconnect.service.work", by_hook.run_id]
+    work = [sys.executable, "-m", "reconnect", "carry-out", by_hook.run_id]
     subprocess.run(work, cwd=workplace.folder, env=workplace.environment, check=True, timeout=90)
     [result] = workplace.runs[1].results()
     assert there(result.verdict).user_message == "['restart_asterisk', 'a'] 3 7 ['servers']"

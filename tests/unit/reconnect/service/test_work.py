@@ -44,7 +44,7 @@ def worker(desk: Desk, settings: Settings) -> Worker:
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What would be begun as a process."""
     begun = []
-    monkeypatch.setattr(work, "_process", lambda *words: begun.append(words))
+    monkeypatch.setattr(work, "_process", lambda here, loaded, *words: begun.append(words))
     return begun
 
 

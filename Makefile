@@ -126,7 +126,9 @@ attack: $(READY) lab ## play every attack that a test knows: make attack ONLY=EX
 	RECONNECT_MUTATIONS=$(or $(MUTATIONS),10000) $(BIN)/pytest -q -p attacks $(or $(WHERE),tests/unit tests/e2e) $(if $(ONLY),-k '$(ONLY)')
 
 bench: $(READY) lab ## run the benchmarks, as ratios measured side by side
+	@tests/setup/packages tests/bench/packages.txt
 	$(BIN)/python tests/bench/commands.py
+	$(BIN)/python tests/bench/peers.py
 	$(BIN)/python tests/bench/start.py
 	$(BIN)/python tests/bench/collector.py
 	$(BIN)/python tests/bench/servers.py

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 
-from measure import BIN, ROOT, pairs
+from measure import ROOT, STATE, inventory, pairs, ssh
 
 sys.path.insert(0, str(ROOT / "collections"))
 
@@ -34,20 +34,10 @@ class Server:
     """A server of the lab, reached as Ansible reaches it."""
 
     def __init__(self, name: str) -> None:
-        listed = subprocess.run(
-            [BIN / "ansible-inventory", "-i", "inventories/lab", "--host", name],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-        )
-        variables = json.loads(listed.stdout)
-        state = ROOT / "tests" / "lab" / ".state"
-        self._ssh = [
-            *("ssh", "-i", str(state / "id_ed25519"), "-o", f"UserKnownHostsFile={state / 'known_hosts'}"),
-            *("-o", "HostKeyAlgorithms=ssh-ed25519", f"root@{variables['ansible_host']}", "python3 -"),
-        ]
+        variables = inventory(name)
+        self._ssh = [*ssh(variables["ansible_host"]), "python3 -"]
         plain = {key: value for key, value in variables.items() if "{{" not in str(value)}
-        self._arguments = {"settings": settings(plain), "tls_ca": (state / "ca.crt").read_text()}
+        self._arguments = {"settings": settings(plain), "tls_ca": (STATE / "ca.crt").read_text()}
         self.bytes = 0
         self.memory = 0
 

@@ -13,7 +13,6 @@ import gzip
 import json
 import multiprocessing
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -22,10 +21,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
-from measure import BIN, ROOT
+from measure import BIN, ROOT, machine
 from reconnect.runs.record import Wanted
 from reconnect.runs.store import Runs
 from store import filled
@@ -160,18 +158,6 @@ def _used() -> tuple[float, float]:
     """CPU seconds of this process and of those that it has waited for, and the memory of the largest in MB."""
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in both), max(one.ru_maxrss for one in both) / 1024
-
-
-def machine() -> dict[str, str]:
-    """What the figures hold for."""
-    found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": found[0].partition(": ")[2] if found else platform.machine(),
-        "cores": str(os.cpu_count()),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("ansible-core", "sqlalchemy", "reconnect")},
-    }
 
 
 def shown(points: list[Point]) -> Iterator[str]:

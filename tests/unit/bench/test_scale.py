@@ -3,30 +3,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-FILE = Path(__file__).parents[2] / "bench" / "scale.py"
-
-
-@pytest.fixture(scope="module")
-def scale() -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("scale", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+import scale
 
 
-def test_the_model_is_erlangs(scale: Any) -> None:
+def test_the_model_is_erlangs() -> None:
     """M/D/1 by Pollaczek and Khinchine: a wait of half a service at half load; M/M/c has twice that of M/D/c."""
     assert scale.Site(1800, 9, 1, 1, [1.0], 0).wait() == pytest.approx(0.5)
     # Erlang C of two servers at 50 % is 1/3: the wait of M/M/2 is 1/3 s, and of constant times half of it.
@@ -35,7 +19,7 @@ def test_the_model_is_erlangs(scale: Any) -> None:
 
 
 @pytest.mark.parametrize(("workers", "busy"), [(1, 0.7), (2, 0.8), (4, 0.85)])
-def test_the_simulation_waits_as_long_as_the_model(scale: Any, workers: int, busy: float) -> None:
+def test_the_simulation_waits_as_long_as_the_model(workers: int, busy: float) -> None:
     seconds = [2.0, 3.0, 4.0, 5.0, 8.0, 20.0]
     slots = 2
     rate = busy * workers * slots / (sum(seconds) / len(seconds)) * 3600
@@ -46,19 +30,19 @@ def test_the_simulation_waits_as_long_as_the_model(scale: Any, workers: int, bus
     assert seen.throughput == pytest.approx(rate, rel=0.05)
 
 
-def test_twice_the_workers_do_twice_as_much_until_the_database_is_full(scale: Any) -> None:
+def test_twice_the_workers_do_twice_as_much_until_the_database_is_full() -> None:
     assert scale.efficiency(4, 2, [2.0, 4.0], 0.0) == pytest.approx(1, abs=0.05)
     # A run keeps its slot for 3.8 s: two slots do 0.53 a second, eight could do 2.1, the database 1.25.
     assert scale.efficiency(4, 2, [2.0, 4.0], 0.8) == pytest.approx(1.25 / 2.1, rel=0.05)
     assert scale.Site(1, 9, 4, 2, [2.0, 4.0], 0.8).capacity == 4500
 
 
-def test_one_server_has_one_run_at_a_time(scale: Any) -> None:
+def test_one_server_has_one_run_at_a_time() -> None:
     site = scale.Site(1800, 1, 4, 4, [1.0], 0)
     assert scale.simulate(site, number=4_000, first=500).mean == pytest.approx(0.5, rel=0.25)
 
 
-def test_times_are_those_of_the_runs_that_have_ended(scale: Any, tmp_path: Path) -> None:
+def test_times_are_those_of_the_runs_that_have_ended(tmp_path: Path) -> None:
     file = tmp_path / "runs.json"
     ended = {"started_at": "2026-11-27T03:00:00Z", "finished_at": "2026-11-27T03:00:04.5Z"}
     file.write_text(json.dumps([ended, {"started_at": "2026-11-27T03:00:00Z", "finished_at": None}]))

@@ -316,13 +316,13 @@ def shown(figures: Iterable[Figure], left: Mapping[str, str]) -> Iterator[str]:
         yield f"\n{name} has no figure: {reason}"
 
 
-def plot(figures: Iterable[Figure]) -> str:
+def plot(figures: Iterable[Figure], holds_for: str) -> str:
     """The seconds as bars, the fastest first."""
     drawn = []
     for one in sorted(figures, key=lambda one: one.seconds.median):
         took = one.seconds
         drawn.append(Bar(one.name, took.median, took.least, took.most, f"{took.median:.2f} s", one.own))
-    return bars("Seconds for the same checks of one server: median and range", drawn)
+    return bars("Seconds for the same checks of one server: median and range", drawn, holds_for)
 
 
 @contextlib.contextmanager
@@ -357,14 +357,15 @@ def main() -> None:
         "figures": [asdict(one) for one in figures],
         "left_out": left,
     }
+    line = ", ".join(f"{name} {version}" for name, version in said.items())
     if options.into:
         options.into.mkdir(parents=True, exist_ok=True)
         (options.into / "peers.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-        (options.into / "peers.svg").write_text(plot(figures))
+        (options.into / "peers.svg").write_text(plot(figures, line))
     if options.json:
         print(json.dumps(found, indent=1))
         return
-    print(", ".join(f"{name} {version}" for name, version in said.items()))
+    print(line)
     print("\n".join(shown(figures, left)))
 
 

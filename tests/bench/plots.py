@@ -32,10 +32,10 @@ class Bar:
     own: bool = False
 
 
-def bars(title: str, given: Sequence[Bar]) -> str:
-    """The bars one below the other, on one scale; `own` ones have a colour of their own."""
+def bars(title: str, given: Sequence[Bar], holds_for: str) -> str:
+    """The bars one below the other, on one scale; `own` ones have a colour of their own. Last, what they hold for."""
     scale = (WIDTH - LABELS - SAID) / max(one.most for one in given)
-    drawn = [_HEAD.format(width=WIDTH, height=TOP + ROW * len(given) + 10, title=escape(title))]
+    drawn = [_HEAD.format(width=WIDTH, height=TOP + ROW * (len(given) + 1), title=escape(title))]
     for number, one in enumerate(given):
         top = TOP + ROW * number
         drawn.append(
@@ -54,4 +54,5 @@ def bars(title: str, given: Sequence[Bar]) -> str:
                 colour="#00796b" if one.own else "#90a4ae",
             )
         )
-    return "".join([*drawn, "</svg>\n"])
+    last = f'<text x="10" y="{TOP + ROW * len(given) + 16}" font-size="10">{escape(holds_for)}</text>\n'
+    return "".join([*drawn, last, "</svg>\n"])

@@ -168,7 +168,7 @@ def test_who_cannot_be_measured_is_listed_with_the_reason(tmp_path: Path, monkey
     assert left["packages"] == "no index"
     said = "\n".join(peers.shown(figures, left))
     assert "pyinfra: operations has no figure: [Errno 2] No such file or directory: '/none'" in said
-    assert peers.plot(figures).count("</text>") == 1 + 2 * len(figures)
+    assert peers.plot(figures, "2 cores").count("</text>") == 2 + 2 * len(figures)
 
 
 def test_without_its_own_figures_nothing_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

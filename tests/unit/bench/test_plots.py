@@ -12,7 +12,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_bars_are_as_long_as_their_medians() -> None:
-    plot = Tree.fromstring(bars("Seconds", [Bar("one", 1, 0.5, 2, "1 s", own=True), Bar("two", 3, 2, 4, "3 s")]))
+    plot = Tree.fromstring(bars("Seconds", [Bar("one", 1, 0.5, 2, "1 s", own=True), Bar("two", 3, 2, 4, "3 s")], ""))
     one, two = [float(rect.get("width", "0")) for rect in plot.findall(f"{SVG}rect")[1:]]
     assert two == pytest.approx(3 * one)
     # The longest range ends where the numbers begin.
@@ -20,5 +20,5 @@ def test_bars_are_as_long_as_their_medians() -> None:
 
 
 def test_names_are_text() -> None:
-    plot = Tree.fromstring(bars("a < b", [Bar("<script>", 1, 1, 1, "1 & 2")]))
-    assert [text.text for text in plot.findall(f"{SVG}text")] == ["a < b", "<script>", "1 & 2"]
+    plot = Tree.fromstring(bars("a < b", [Bar("<script>", 1, 1, 1, "1 & 2")], "2 > 1 cores"))
+    assert [text.text for text in plot.findall(f"{SVG}text")] == ["a < b", "<script>", "1 & 2", "2 > 1 cores"]

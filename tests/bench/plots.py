@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from xml.sax.saxutils import escape
 
 WIDTH, ROW, LABELS, SAID, TOP = 800, 28, 260, 150, 40
@@ -35,7 +36,8 @@ class Bar:
 def bars(title: str, given: Sequence[Bar], holds_for: str) -> str:
     """The bars one below the other, on one scale; `own` ones have a colour of their own. Last, what they hold for."""
     scale = (WIDTH - LABELS - SAID) / max(one.most for one in given)
-    drawn = [_HEAD.format(width=WIDTH, height=TOP + ROW * (len(given) + 1), title=escape(title))]
+    below, last = TOP + ROW * len(given), wrap(holds_for, 130)
+    drawn = [_HEAD.format(width=WIDTH, height=below + 14 * len(last) + 10, title=escape(title))]
     for number, one in enumerate(given):
         top = TOP + ROW * number
         drawn.append(
@@ -54,5 +56,6 @@ def bars(title: str, given: Sequence[Bar], holds_for: str) -> str:
                 colour="#00796b" if one.own else "#90a4ae",
             )
         )
-    last = f'<text x="10" y="{TOP + ROW * len(given) + 16}" font-size="10">{escape(holds_for)}</text>\n'
-    return "".join([*drawn, last, "</svg>\n"])
+    text = '<text x="10" y="{}" font-size="10">{}</text>\n'
+    drawn += [text.format(below + 14 * number, escape(line)) for number, line in enumerate(last, 1)]
+    return "".join([*drawn, "</svg>\n"])

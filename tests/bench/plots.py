@@ -38,8 +38,7 @@ def bars(title: str, given: Sequence[Bar], holds_for: str) -> str:
     scale = (WIDTH - LABELS - SAID) / max(one.most for one in given)
     below, last = TOP + ROW * len(given), wrap(holds_for, 130)
     drawn = [_HEAD.format(width=WIDTH, height=below + 14 * len(last) + 10, title=escape(title))]
-    for number, one in enumerate(given):
-        top = TOP + ROW * number
+    for top, one in zip(range(TOP, below, ROW), given, strict=True):
         drawn.append(
             _BAR.format(
                 label=LABELS - 8,

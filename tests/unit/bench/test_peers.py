@@ -178,6 +178,20 @@ def test_without_its_own_figures_nothing_is_compared(tmp_path: Path, monkeypatch
         _measured(tmp_path, monkeypatch, own)
 
 
+def test_figures_and_plot_are_written_with_what_they_hold_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RECONNECT_STATE_DIR", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    figure = peers.Figure("empty play", peers.Spread(1.5, 1, 2), peers.Spread(1, 1, 1), peers.Spread(2, 1, 3), False)
+    monkeypatch.setattr(peers, "measure", lambda folder, runs, only: ([figure], {"mitogen": "no release"}))
+    monkeypatch.setattr("sys.argv", ["peers.py", "--into", str(tmp_path / "into")])
+    peers.main()
+    found = json.loads((tmp_path / "into" / "peers.json").read_text())
+    assert found["figures"][0]["seconds"] == {"median": 1.5, "least": 1, "most": 2}
+    assert found["left_out"] == {"mitogen": "no release"}
+    assert {"cpu", "ansible-core"} < {*found["machine"]}
+    assert "ansible-core" in (tmp_path / "into" / "peers.svg").read_text()
+
+
 def test_the_peers_are_pinned_with_what_they_need() -> None:
     pins = re.findall(r"^([a-z0-9-]+)==", peers.CONSTRAINTS.read_text(), re.MULTILINE)
     assert set((ROOT / "tests/bench/peers.in").read_text().split()) < set(pins)

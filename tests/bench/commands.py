@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from measure import BIN, ROOT, once, pairs
-from reconnect.ansible.processes import wait_until
+from measure import BIN, ROOT, begin_warm, once, pairs, place
 
 LAB = ROOT / "tests" / "lab" / "lab"
 INVENTORY = "inventories/lab"
@@ -41,15 +37,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
-    with tempfile.TemporaryDirectory() as folder:
-        empty = Path(folder) / "empty.yml"
+    with place() as folder:
+        empty = folder / "empty.yml"
         empty.write_text(EMPTY)
         play = [str(BIN / "ansible-playbook"), "-i", INVENTORY]
         nothing = [*play, str(empty), "-l", "pbx22"]
         diagnosis = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22"]
         both = [*play, "playbooks/diagnose-server.yml", "-l", "pbx22,pbx16"]
-        os.environ["RECONNECT_STATE_DIR"] = folder
-        os.environ.pop("XDG_RUNTIME_DIR", None)
         warm = [str(BIN / "reconnect"), "diagnose-server", "pbx22", "--inventory", INVENTORY, "--json"]
         show = [str(BIN / "reconnect"), "show", "latest"]
         wrapper = ["env", "RECONNECT_WARM=0", *warm]
@@ -62,10 +56,7 @@ def main() -> None:
             ("the warm command", lambda: once(warm), "the cold command", lambda: once(wrapper)),
             ("show, warm", lambda: once(show), "an empty Python", lambda: once([str(BIN / "python"), "-c", "pass"])),
         ]
-        # It begins a warm process for the command, and one for its playbook.
-        once(warm)
-        if not wait_until(lambda: sum(file.is_socket() for file in Path(folder, "warm").glob("*")) == 2, 60):
-            raise SystemExit("the warm processes do not listen")
+        begin_warm(warm)
         figures = []
         for what, first, against, second in comparisons:
             seconds, against_seconds, ratio = pairs(options.runs, first, second)

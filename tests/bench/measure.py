@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import resource
 import statistics
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import psutil
+from reconnect.ansible.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
@@ -71,6 +76,29 @@ def pairs(runs: int, first: Callable[[], float], second: Callable[[], float]) ->
         statistics.median(two for _, two in taken),
         statistics.median(one / two for one, two in taken),
     )
+
+
+@contextlib.contextmanager
+def place() -> Iterator[Path]:
+    """A folder for what Reconnect keeps, and what else is needed; what stays resident for it ends with it."""
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        os.environ["RECONNECT_STATE_DIR"] = folder
+        os.environ.pop("XDG_RUNTIME_DIR", None)
+        try:
+            yield Path(folder)
+        finally:
+            for process in psutil.process_iter(["cmdline"]):
+                if any(folder in word for word in process.info["cmdline"] or ()):
+                    process.terminate()
+
+
+def begin_warm(command: Sequence[str]) -> None:
+    """Calls a command of Reconnect, until the warm processes listen that it leaves behind in the `place`. Raises
+    `Failed`."""
+    once([*command])
+    sockets = Path(os.environ["RECONNECT_STATE_DIR"], "warm")
+    if not wait_until(lambda: sum(file.is_socket() for file in sockets.glob("*")) == 2, 60):
+        raise Failed("the warm processes do not listen")
 
 
 def machine() -> dict[str, str]:

@@ -11,21 +11,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 
-import psutil
 from commands import EMPTY, INVENTORY
-from measure import BIN, ROOT, STATE, Failed, inventory, machine, ssh, timed, turns
+from measure import BIN, ROOT, STATE, Failed, begin_warm, inventory, machine, place, ssh, timed, turns
 from plots import Bar, bars
 
 SERVER, PORT, ACCOUNT = "pbx22", 5061, "601"
@@ -209,9 +206,9 @@ def write(folder: Path, about: Mapping[str, str]) -> None:
     (folder / "options").write_bytes(_OPTIONS.format(**about).encode())
     (folder / "password").write_text(about["password"])
     (folder / "empty.yml").write_text(EMPTY)
-    for place, asked in commands.items():
+    for where, asked in commands.items():
         lines = [f"echo '== {name} =='\n{command} 2>&1" for name, command in asked.items()]
-        (folder / f"{place}.sh").write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        (folder / f"{where}.sh").write_text("\n".join(["#!/bin/sh", *lines, ""]))
     reached = {
         "ssh_hostname": about["address"],
         "ssh_user": "root",
@@ -276,7 +273,7 @@ def measure(folder: Path, runs: int, only: Sequence[str]) -> tuple[list[Figure],
     except Failed as reason:
         left["packages"] = str(reason)
     [empty, warm, *others] = peers(folder, about["address"])
-    empty.ask(), warm.ask()
+    begin_warm(warm.command)
     both: list[tuple[float, ...]] = []
     figures: list[Figure] = []
     for peer in others:
@@ -323,20 +320,6 @@ def plot(figures: Iterable[Figure], holds_for: str) -> str:
         took = one.seconds
         drawn.append(Bar(one.name, took.median, took.least, took.most, f"{took.median:.2f} s", one.own))
     return bars("Seconds for the same checks of one server: median and range", drawn, holds_for)
-
-
-@contextlib.contextmanager
-def place() -> Iterator[Path]:
-    """A folder for what the peers read and what Reconnect keeps; what stays resident for it ends with it."""
-    with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as folder:
-        os.environ["RECONNECT_STATE_DIR"] = folder
-        os.environ.pop("XDG_RUNTIME_DIR", None)
-        try:
-            yield Path(folder)
-        finally:
-            for process in psutil.process_iter(["cmdline"]):
-                if any(folder in word for word in process.info["cmdline"] or ()):
-                    process.terminate()
 
 
 def main() -> None:

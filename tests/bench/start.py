@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 
-from measure import BIN, ROOT, cpu, once, pairs
+from measure import BIN, ROOT, cpu, once, pairs, place
 from reconnect.ansible.processes import wait_until
 from reconnect.ansible.warm.starting import Warm
 from store import filled
@@ -31,9 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=9)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        filled(Path(folder), 1)
-        os.environ["RECONNECT_STATE_DIR"] = folder
+    with place() as folder:
+        filled(folder, 1)
         started = {words: [str(BIN / "reconnect"), *words.split()] for words in COMMANDS}
         started.update({f"import {name}": [sys.executable, "-c", f"import {name}"] for name in LIBRARIES})
         for what, command in started.items():
@@ -43,9 +40,9 @@ def main() -> None:
             bar = f"   bar × {COMMANDS[what]:g}" if what in COMMANDS else ""
             print(f"{what:24} {seconds:6.3f} CPU s   an empty Python {against:6.3f} CPU s   × {ratio:5.1f}{bar}")
         os.environ.update(ENVIRONMENT)
-        empty = Path(folder, "empty.yml")
+        empty = folder / "empty.yml"
         empty.write_text("- hosts: all\n  gather_facts: false\n  tasks: []\n")
-        warm = Warm(Path(folder, "warm"), ROOT / "collections/ansible_collections/privatewave/reconnect", idle=60)
+        warm = Warm(folder / "warm", ROOT / "collections/ansible_collections/privatewave/reconnect", idle=60)
         play = ["ansible-playbook", "-i", "localhost,", "-c", "local", str(empty)]
         wait_for(warm)
         seconds, against, ratio = pairs(

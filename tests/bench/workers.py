@@ -9,16 +9,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from measure import ROOT
+import psutil
+from measure import ROOT, place
 from reconnect.runs.request import Request
 from reconnect.runs.store import Run, Runs
 from reconnect.service.starting import asker_of
@@ -85,21 +84,27 @@ def ask(settings: Settings, folder: Path, server: str) -> Run:
     return Runs(settings).create(request, asker=asker_of(None, "hook"))
 
 
+def busy() -> float:
+    """CPU seconds of the whole machine: runs are no children of this process."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
 def measured(settings: Settings, folder: Path, workers: int, slots: int, turns: int) -> tuple[float, float]:
-    """Runs a second from the first one's begin to the last one's end, and the CPU seconds that each took."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Runs a second from the first one's begin to the last one's end, and the CPU seconds that each took; they hold
+    where nothing else runs."""
+    before = busy()
     runs = [ask(settings, folder, f"pbx{number}") for number in range(workers * slots * turns)]
     with working(folder, workers, slots):
         while any(run.read().finished_at is None for run in runs):
             time.sleep(0.2)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = busy() - before
     records = [run.read() for run in runs]
     failed = [record.run_id for record in records if record.exit_code != 0]
     if failed:
         raise SystemExit(f"{len(failed)} runs failed, the first is {failed[0]}")
     results = [result for run in runs for result in run.results()]
     ended, began = max(result.finished_at for result in results), min(result.started_at for result in results)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return len(runs) / (ended - began).total_seconds(), cpu / len(runs)
 
 
@@ -111,12 +116,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="runs of each slot, one after the other")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with place() as folder:
         project(folder, given.seconds, max(given.workers) * given.slots * given.turns)
-        os.environ |= {"RECONNECT_PROJECT": name, "RECONNECT_INVENTORY": str(folder / "inventory")}
+        os.environ |= {"RECONNECT_PROJECT": str(folder), "RECONNECT_INVENTORY": str(folder / "inventory")}
         os.environ["RECONNECT_STATE_DIR"] = str(folder / "asking")
+        # All have the same warm processes, as if each worker's machine had its own for long.
+        os.environ["XDG_RUNTIME_DIR"] = str(folder)
         settings = load()
+        measured(settings, folder, 1, 1, 1)
         one = 0.0
         for workers in given.workers:
             rate, cpu = measured(settings, folder, workers, given.slots, given.turns)

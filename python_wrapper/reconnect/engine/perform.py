@@ -109,6 +109,8 @@ class Performer:
                     self.began.add(run.run_id)
                 self._tell()
                 run.check()
+                if (withdrawn := run.withdrawn()) is not None:
+                    return self._end_withdrawn(run, *withdrawn)
                 log.about(run, _LOG, logging.INFO, "run begins")
                 if self._resumes and delivery.is_reported(run, self._settings):
                     # It was told from memory. What it changed may have been changed by a person since.
@@ -151,13 +153,28 @@ class Performer:
             return self._given_up.is_set()
 
     def close(self, run: Run, state: State, said: str) -> bool:
-        """Keeps that the run is not carried out, and why; whether that goes to the incident."""
+        """Keeps that the run is not carried out, or not any more, and why; whether that goes to the incident."""
+        from reconnect.runs.guards import Guards
+
+        # Whoever has the run now says so; what does not count it does not end it.
+        with contextlib.suppress(ReconnectError):
+            Guards(self._settings, run.worker).end_all(run.run_id)
         return self._finish(run, without_documents(run, state, said), [])
+
+    def _end_withdrawn(self, run: Run, state: State, said: str) -> bool:
+        """Ends a run that a process took over to end it, and was killed."""
+        if run.record.begun:
+            self._progress.note(f"The run {run.run_id} was interrupted. Ending what it left.")
+            with contextlib.suppress(ReconnectError, OSError):
+                self._end_what_was_left(run)
+            run.remove_work()
+        return self.close(run, state, said)
 
     def _perform(self, run: Run, held: locks.Locks) -> bool:
         notes: list[str] = []
         try:
             if run.record.begun > 1:
+                self._progress.note(f"The run {run.run_id} was interrupted. Ending what it left, then starting again.")
                 self._end_what_was_left(run)
             run.begin_work()
             with _events(run) as happened:
@@ -213,7 +230,6 @@ class Performer:
 
     def _end_what_was_left(self, run: Run) -> None:
         """Ends what the process that was killed left here and on the servers."""
-        self._progress.note(f"The run {run.run_id} was interrupted. Ending what it left, then starting again.")
         RunProcesses(run.run_id).kill_all(KILL_SECONDS)
         remove_left(run.run_id)
         run.begin_work()

@@ -18,7 +18,6 @@ from reconnect.errors import InputError, StoreError, TakenError
 from reconnect.reports import comment
 from reconnect.result import State, now, rfc3339
 from reconnect.runs import unsent
-from reconnect.runs.guards import Guards
 from reconnect.runs.record import Pending
 from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
@@ -40,7 +39,9 @@ def told(run: Run, settings: Settings) -> str:
     """A line about a run that is not ended: what is pending, why, and until when."""
     record, incident = run.record, one_line(run.record.request.incident or "no incident", 120)
     if record.finished_at is None:
-        kept, again = run.kept(), "the run was interrupted; 'reconnect resume' starts it again"
+        kept = run.kept()
+        does = "ends it" if kept and kept.withdrawn else "starts it again"
+        again = f"the run was interrupted; 'reconnect resume' {does}"
         if kept and kept.worker and not machine.is_here(settings.state, kept.worker):
             there = machine.of_worker(kept.worker)
             again += f" on {there}; 'reconnect cancel {run.run_id}' ends it if that machine is gone"
@@ -156,12 +157,11 @@ def withdraw(run: Run, performer: Performer, settings: Settings, state: State = 
                     "What it began is not known. Diagnose again."
                 )
             # From here on nobody else writes of it; somebody may have had it, or ended it, a moment ago.
-            if not Runs(settings).adopt(run.run_id, slot.name, kept.worker):
+            if not Runs(settings).adopt(run.run_id, slot.name, kept.worker, (state, said)):
                 return None
             run.record = run.read()
             if kept.worker is not None:
                 durable.forget(run.run_id, settings)
-                Guards(settings).end_all(run.run_id)
             return performer.close(run.by(slot.name), state, said)
     finally:
         slot.release()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from reconnect.result import Time, rfc3339
+from reconnect.result import State, Time, rfc3339
 from reconnect.runs.request import Request
 
 #: Whether the incident knows: there is none, or it is not to be told; not all is told yet; all is told.
@@ -107,12 +107,13 @@ class Asker:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a run beside its record: who asked, which worker has it, and the hash of the plan that it
-    showed."""
+    """What is kept of a run beside its record: who asked, which worker has it, the hash of the plan that it showed, and
+    the state and the reason that it ends with where nobody begins it any more."""
 
     asker: Asker
     worker: str | None
     plan_hash: str | None
+    withdrawn: tuple[State, str] | None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from reconnect.result import Result, ending, now, to_json
+from reconnect.result import Result, State, ending, now, to_json
 from reconnect.runs import feed, tables
 from reconnect.runs.database import is_shared, reading, writing, writing_of
 from reconnect.runs.record import Asker, Ended, Kept, Pending, Record, Wanted
@@ -124,18 +124,22 @@ class Rows:
 
     def kept(self, run_id: str) -> Kept | None:
         """What is kept of one run beside its record."""
-        columns = (_RUNS.c.requester, _RUNS.c.trigger, _RUNS.c.trace_id, _RUNS.c.worker, _RUNS.c.plan_hash)
+        asker = (_RUNS.c.requester, _RUNS.c.trigger, _RUNS.c.trace_id)
+        columns = (*asker, _RUNS.c.worker, _RUNS.c.plan_hash, _RUNS.c.withdrawn)
         with reading(self._engine) as connection:
             row = connection.execute(sa.select(*columns).where(_RUNS.c.run_id == run_id)).first()
-        return None if row is None else Kept(Asker(*row[:3]), row.worker, row.plan_hash)
+        if row is None:
+            return None
+        return Kept(Asker(*row[:3]), row.worker, row.plan_hash, tuple(row.withdrawn) if row.withdrawn else None)
 
-    def adopt(self, run_id: str, worker: str, left_by: str | None) -> bool:
-        """Gives a run that no worker has, or an open one that `left_by` has, to this one; whether it is this one's
-        now."""
+    def adopt(self, run_id: str, worker: str, left_by: str | None, withdrawn: tuple[State, str] | None) -> bool:
+        """Gives a run that no worker has, or an open one that `left_by` has, to this one, which begins it or, where it
+        is `withdrawn`, ends it so; whether it is this one's now."""
         left = tables.WAITING if left_by is None else _RUNS.c.finished_at.is_(None)
         own = sa.and_(_RUNS.c.run_id == run_id, _RUNS.c.worker.is_not_distinct_from(left_by), left)
         with writing(self._engine) as connection:
-            return connection.execute(_RUNS.update().where(own).values(worker=worker)).rowcount == 1
+            values = {"worker": worker} if withdrawn is None else {"worker": worker, "withdrawn": withdrawn}
+            return connection.execute(_RUNS.update().where(own).values(**values)).rowcount == 1
 
     def beginning_with(self, prefix: str, limit: int) -> list[Record]:
         """The newest runs whose id begins with `prefix`."""

@@ -24,7 +24,7 @@ from reconnect import machine
 from reconnect.errors import InputError, ReconnectError, StoreError, TakenError
 from reconnect.exit_codes import ExitCode
 from reconnect.machine import make_private
-from reconnect.result import Result, now
+from reconnect.result import Result, State, now
 from reconnect.runs.record import Asker, Ended, Kept, Record, Wanted
 from reconnect.runs.request import Request
 from reconnect.settings import Settings
@@ -194,6 +194,11 @@ class Run:
         """What is kept beside the record; None where the run isn't there any more."""
         return self._rows.kept(self.run_id)
 
+    def withdrawn(self) -> tuple[State, str] | None:
+        """The state that the run ends with, and why, where nobody begins it any more."""
+        kept = self.kept()
+        return None if kept is None else kept.withdrawn
+
     def read(self) -> Record:
         """The record as it is kept now; what is known where it is not there any more."""
         return self._rows.get(self.run_id) or self.record
@@ -312,10 +317,12 @@ class Runs:
         """The ids of those that are this worker's, the oldest first."""
         return self._rows.worked_at(worker)
 
-    def adopt(self, run_id: str, worker: str, left_by: str | None = None) -> bool:
+    def adopt(
+        self, run_id: str, worker: str, left_by: str | None = None, withdrawn: tuple[State, str] | None = None
+    ) -> bool:
         """Gives a run that no worker has, or an open one of a worker that is gone, to this one; whether it is this
-        one's now."""
-        return self._rows.adopt(run_id, worker, left_by)
+        one's now. Nobody begins one that is `withdrawn`: whoever has it ends it so."""
+        return self._rows.adopt(run_id, worker, left_by, withdrawn)
 
     def workers(self) -> list[str]:
         """The workers that have any of those."""

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 #: The newest revision in migrations/versions.
-HEAD = "workers"
+HEAD = "withdrawn"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -61,6 +61,7 @@ def _of_run(**options: Any) -> sa.Column[str]:
 
 metadata = sa.MetaData()
 
+#: `withdrawn` is how a run ends that nobody begins any more: its state, and why.
 runs = sa.Table(
     "runs",
     metadata,
@@ -87,6 +88,7 @@ runs = sa.Table(
     sa.Column("request", Json, nullable=False),
     sa.Column("notes", Json, nullable=False),
     sa.Column("question", Json, nullable=False),
+    sa.Column("withdrawn", Json),
 )
 sa.Index("runs_account", runs.c.account, runs.c.run_id)
 sa.Index("runs_incident", runs.c.tracker, runs.c.incident)

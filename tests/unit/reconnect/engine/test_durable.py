@@ -6,6 +6,9 @@ import contextlib
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -168,6 +171,41 @@ def test_a_run_that_no_database_knows_yet_is_carried_out(workplace: Workplace, t
     assert "interrupted" in workplace.reconnect("outbox").stdout
     assert workplace.reconnect("resume").code == 0
     ended_once(incident)
+
+
+WITHDRAWS = """
+import os, signal
+from reconnect import settings
+from reconnect.ansible import project
+from reconnect.engine.perform import Performer
+from reconnect.runs.store import Runs
+from reconnect.service import work
+Performer.close = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+loaded = settings.load()
+work.cancel(Runs(loaded).find("latest"), project.find(loaded), loaded)
+"""
+
+
+@pytest.mark.attack("whoever ends a run is killed")
+@pytest.mark.parametrize(("worker", "begun"), [(None, 0), ("elsewhere-12345678.1", 1)])
+def test_a_run_whose_end_was_interrupted_is_ended_and_never_begun(
+    workplace: Workplace, tmp_path: Path, worker: str | None, begun: int
+) -> None:
+    workplace.playbook(SLOW)
+    incident = tmp_path / "incident.md"
+    run = Runs(workplace.settings).create(request_of(workplace, f"file:{incident}"), worker=worker)
+    run.record.begun = begun
+    run.save()
+    killed = subprocess.run([sys.executable, "-c", WITHDRAWS], cwd=tmp_path, env=workplace.environment)
+    assert killed.returncode == -signal.SIGKILL
+    assert run.read().finished_at is None
+    assert "'reconnect resume' ends it" in workplace.reconnect("outbox").stdout
+    assert workplace.reconnect("resume").code == 0
+    assert (run.read().endings, run.read().begun) == ({"alpha": "cancelled"}, begun)
+    assert (tmp_path / "begun").exists() is False
+    # What the other machine had begun there may go on.
+    assert (tmp_path / "released-alpha").exists() is bool(begun)
+    assert incident.read_text().count("-report]") == 1
 
 
 def test_a_slot_whose_run_was_never_made_is_free_again(workplace: Workplace) -> None:

@@ -166,6 +166,7 @@ def test_a_backup_of_an_older_version_is_migrated(store: Settings, tmp_path: Pat
         of_service = ("users", "tokens", "sessions", "deliveries", "approvals", "audit", "answers", "cursors")
         for table in (*of_service, "selfchecks", "feed", "service_notifications", "checks", "faults", "workers"):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE runs DROP COLUMN withdrawn")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     connection.close()
     close(store)

@@ -153,7 +153,7 @@ def test_whoever_took_the_run_meanwhile_is_told_to_end_it(
 ) -> None:
     run, slot, told = create("ann"), Slots(settings).empty(), []
     monkeypatch.setattr(os, "kill", lambda pid, number: told.append((pid, number)))
-    monkeypatch.setattr(Runs, "adopt", lambda runs, run_id, worker, left_by: False)
+    monkeypatch.setattr(Runs, "adopt", lambda *_: False)
     kept = [run.kept(), run.kept(), create("ann", slot.name).kept()]
     monkeypatch.setattr(type(run), "kept", lambda run: kept.pop(0))
     monkeypatch.setattr(work, "holder_of", lambda file: Holder(4711, "python", False))

@@ -186,6 +186,9 @@ class Engine:
                     return
                 if cancelled.is_set() and not performed:
                     self._withdraw(run, performer, "cancelled", "The run was cancelled while it waited for its turn.")
+                elif not (began or performed or run.record.begun) and (withdrawn := run.withdrawn()):
+                    # What one left that had begun is ended when it has its turn.
+                    self._withdraw(run, performer, *withdrawn)
                 elif not (began or performed):
                     waiting()
                     if time.monotonic() > write_at:

@@ -45,7 +45,7 @@ _LOG = logging.getLogger("reconnect.engine.perform")
 CLEANUP_PLAYBOOK = "cleanup.yml"
 #: A document of a server that is larger than this is not kept, in bytes.
 MAX_DOCUMENT_BYTES = 64 * 1024**2
-#: How often the steps that ended are written down, in seconds.
+#: How often the steps that ended are written down, and whether the run is withdrawn is read, in seconds.
 EVENT_SECONDS = 0.5
 #: How often to ask whether a remedy that waits for another server may begin, in seconds.
 BATCH_SECONDS = 0.5
@@ -64,7 +64,8 @@ class Performed:
 
 
 class Performer:
-    """Performs runs until `cancelled` is set; see `Performed` for what `superseded` says of the results.
+    """Performs runs until `cancelled` is set, each until it is withdrawn; see `Performed` for what `superseded` says of
+    the results.
 
     Raises InputError when the policy is invalid.
     """
@@ -93,7 +94,7 @@ class Performer:
         self._changed = threading.Condition()
         # A run is begun or given up while it waits for its turn, never both.
         self._beginning = threading.Lock()
-        self._given_up = threading.Event()
+        self._given_up: set[str] = set()
 
     def perform(self, run: Run) -> bool:
         """Runs the playbook, ends what it left and keeps the results; whether they go to the incident."""
@@ -102,9 +103,9 @@ class Performer:
             from reconnect.runs.guards import Guards
 
             names = Guards(self._settings).identities(servers)
-            with locks.held(self._settings, "server", names, self._given_up.is_set) as held:
+            with locks.held(self._settings, "server", names, lambda: run.run_id in self._given_up) as held:
                 with self._beginning:
-                    if self._given_up.is_set():
+                    if run.run_id in self._given_up:
                         return False
                     self.began.add(run.run_id)
                 self._tell()
@@ -149,8 +150,8 @@ class Performer:
         """Whether the run has not begun and now never will."""
         with self._beginning:
             if run.run_id not in self.began:
-                self._given_up.set()
-            return self._given_up.is_set()
+                self._given_up.add(run.run_id)
+            return run.run_id in self._given_up
 
     def close(self, run: Run, state: State, said: str) -> bool:
         """Keeps that the run is not carried out, or not any more, and why; whether that goes to the incident."""
@@ -162,7 +163,7 @@ class Performer:
         return self._finish(run, without_documents(run, state, said), [])
 
     def _end_withdrawn(self, run: Run, state: State, said: str) -> bool:
-        """Ends a run that a process took over to end it, and was killed."""
+        """Ends a run that is not to begin, and what a process that was killed left of it."""
         if run.record.begun:
             self._progress.note(f"The run {run.run_id} was interrupted. Ending what it left.")
             with contextlib.suppress(ReconnectError, OSError):
@@ -177,8 +178,9 @@ class Performer:
                 self._progress.note(f"The run {run.run_id} was interrupted. Ending what it left, then starting again.")
                 self._end_what_was_left(run)
             run.begin_work()
-            with _events(run) as happened:
-                results, notes = self._run_playbook(run, happened, held)
+            cancelled = _Cancelled(self._cancelled)
+            with _events(run, cancelled) as happened:
+                results, notes = self._run_playbook(run, happened, held, cancelled)
         except ReconnectError as error:
             results = without_documents(run, "failed", str(error))
         except OSError as error:
@@ -240,7 +242,7 @@ class Performer:
         return PlayRunner(self._project, run.run_id, self._settings.stop_seconds, warm)
 
     def _run_playbook(
-        self, run: Run, happened: list[dict[str, Any]], held: locks.Locks
+        self, run: Run, happened: list[dict[str, Any]], held: locks.Locks, cancelled: threading.Event
     ) -> tuple[list[Result], list[str]]:
         request = run.record.request
         steps: list[tuple[datetime, StepEnd]] = []
@@ -266,20 +268,20 @@ class Performer:
                 documents.mkdir(mode=0o700)
                 steps.clear()
                 play = self._play(run, documents, batch, environment)
-                end = plays.run(play, max(0.0, deadline - time.monotonic()), self._cancelled, watch)
+                end = plays.run(play, max(0.0, deadline - time.monotonic()), cancelled, watch)
                 ended = [
                     _ending(run, server, end, documents, guard.handed_over(server), steps, notes) for server in batch
                 ]
                 self._clean_up_after(run, plays, end, ended, notes)
                 results |= {result.server: _joined(results.get(result.server), result) for result in ended}
-                if not end.by_itself or not (batch := self._next_batch(guard, deadline)):
+                if not end.by_itself or not (batch := self._next_batch(guard, deadline, cancelled)):
                     break
                 number += 1
         with contextlib.suppress(ReconnectError):
             guard.end(list(results.values()))
         return [results[server] for server in request.servers], notes
 
-    def _next_batch(self, guard: Guard, deadline: float) -> list[str]:
+    def _next_batch(self, guard: Guard, deadline: float, cancelled: threading.Event) -> list[str]:
         """The servers whose remedy was deferred and may begin now; waits for what is under way elsewhere."""
         said = False
         while (batch := guard.next_batch()) is not None:
@@ -289,7 +291,8 @@ class Performer:
             if not said:
                 self._progress.note("Waiting until the remedy is verified on the servers that another run fixes.")
                 said = True
-            if self._cancelled.wait(BATCH_SECONDS) or time.monotonic() > deadline:
+            cancelled.wait(BATCH_SECONDS)
+            if cancelled.is_set() or time.monotonic() > deadline:
                 break
         return []
 
@@ -368,10 +371,22 @@ def _load_texts(language: texts.Language) -> None:
     outcomes.table()
 
 
+class _Cancelled(threading.Event):
+    """Set for one run, or for `everything` that this process carries out."""
+
+    def __init__(self, everything: threading.Event) -> None:
+        super().__init__()
+        self._everything = everything
+
+    def is_set(self) -> bool:
+        """See threading.Event."""
+        return super().is_set() or self._everything.is_set()
+
+
 @contextlib.contextmanager
-def _events(run: Run) -> Iterator[list[dict[str, Any]]]:
+def _events(run: Run, cancelled: threading.Event) -> Iterator[list[dict[str, Any]]]:
     """A list to which events may be added from any thread; they are written down beside the play, which never waits for
-    the database."""
+    the database. Sets `cancelled` where somebody withdraws the run meanwhile."""
     happened: list[dict[str, Any]] = [store.event("begun", number=run.record.begun)]
     ended = threading.Event()
 
@@ -385,6 +400,9 @@ def _events(run: Run) -> Iterator[list[dict[str, Any]]]:
                 with contextlib.suppress(ReconnectError):
                     run.add_events(new)
             written += len(new)
+            with contextlib.suppress(ReconnectError):
+                if run.withdrawn() is not None:
+                    cancelled.set()
 
     writer = threading.Thread(target=write, daemon=True)
     writer.start()

@@ -73,7 +73,6 @@ class Presence:
         self._locks = Locks(settings, self._beat)
         self._said = False
         self._replaced = False
-        self._cancelled = threading.Event()
         self._over = threading.Event()
 
     def take(self) -> bool:
@@ -85,16 +84,15 @@ class Presence:
         if self._settings.database is None:
             return
         if shared:
-            _put(self._settings, self._name, token=self._token, slots=None, cancelled=False)
+            _put(self._settings, self._name, token=self._token, slots=None)
         else:
             with writing(engine_of(self._settings)) as connection:
                 connection.execute(_WORKERS.delete().where(_WORKERS.c.name == self._name))
         self._said = shared
 
-    def watch(self, run_ids: Iterable[str], cancelled: threading.Event, progress: Progress) -> None:
-        """From now on these runs of the service end with the presence, and `cancelled` is set where somebody cancels
-        them. Runs of a command go on without the database. Raises StoreError."""
-        self._cancelled = cancelled
+    def watch(self, run_ids: Iterable[str], progress: Progress) -> None:
+        """From now on these runs of the service end with the presence. Runs of a command go on without the database.
+        Raises StoreError."""
         if not self._said and not self._claim():
             return
         processes = {run_id: RunProcesses(run_id) for run_id in run_ids}
@@ -131,11 +129,7 @@ class Presence:
         if not self._said:
             session.exec_driver_sql("SELECT 1")
             return
-        beaten = _WORKERS.update().where(self._own).values(beat_at=_NOW).returning(_WORKERS.c.cancelled)
-        cancelled = session.scalar(beaten)
-        self._replaced = cancelled is None
-        if cancelled:
-            self._cancelled.set()
+        self._replaced = session.execute(_WORKERS.update().where(self._own).values(beat_at=_NOW)).rowcount == 0
 
 
 def here(settings: Settings, slots: int) -> None:
@@ -167,16 +161,14 @@ def at_work(settings: Settings) -> set[str]:
         return set(connection.scalars(sa.select(_WORKERS.c.name).where(WORKING)))
 
 
-def take_over(settings: Settings, name: str, worker: str, cancelled: threading.Event) -> bool:
-    """Gives `worker` of this machine what the worker of that name left, if that one is gone; sets `cancelled` where
-    somebody has cancelled that. Raises StoreError."""
+def take_over(settings: Settings, name: str, worker: str) -> bool:
+    """Gives `worker` of this machine what the worker of that name left, if that one is gone. Raises StoreError."""
     if settings.database is None:
         return False
     with writing(engine_of(settings)) as connection:
         if not _is_free(connection, name):
             return False
-        gone = _WORKERS.delete().where(_SILENT, _WORKERS.c.name == name).returning(_WORKERS.c.cancelled)
-        if (was_cancelled := connection.scalar(gone)) is None:
+        if connection.execute(_WORKERS.delete().where(_SILENT, _WORKERS.c.name == name)).rowcount == 0:
             return False
         left = sa.and_(_RUNS.c.worker == name, tables.WAITING)
         number = connection.scalar(
@@ -185,20 +177,9 @@ def take_over(settings: Settings, name: str, worker: str, cancelled: threading.E
         connection.execute(_RUNS.update().where(left).values(worker=worker))
         own = _WORKERS.c.name == machine.machine(settings.state)
         connection.execute(_WORKERS.update().where(own).values(takeovers=_WORKERS.c.takeovers + (number or 0)))
-    if was_cancelled:
-        cancelled.set()
     if number:
         _LOG.warning("worker %s is gone; worker %s takes over its run", name, worker)
     return True
-
-
-def cancel(settings: Settings, name: str) -> bool:
-    """Has the worker of that name end its run; whether it is there. Raises StoreError."""
-    if settings.database is None:
-        return False
-    there = sa.and_(_WORKERS.c.name == name, WORKING)
-    with writing(engine_of(settings)) as connection:
-        return connection.execute(_WORKERS.update().where(there).values(cancelled=True)).rowcount == 1
 
 
 def _is_free(connection: sa.Connection, name: str) -> bool:

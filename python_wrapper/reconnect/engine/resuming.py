@@ -99,11 +99,11 @@ def adopt(run_id: str, project: Project, settings: Settings, progress: Progress,
         run = runs.get(run_id)
         kept = run.kept() if run else None
         if runs.adopt(run_id, slot.name):
-            slot.watch([run_id], cancelled, progress)
+            slot.watch([run_id], progress)
             _work(slot, [run_id], Performer(project, settings, progress, cancelled), settings, cancelled)
         elif run and kept and kept.worker:
             _compare_inventories(run, project, settings)
-            if presence.take_over(settings, kept.worker, slot.name, cancelled):
+            if presence.take_over(settings, kept.worker, slot.name):
                 _resume(slot, slot.work(), project, settings, progress, cancelled)
     finally:
         slot.release()
@@ -197,7 +197,7 @@ def _resume(
     progress: Progress,
     cancelled: threading.Event,
 ) -> None:
-    slot.watch(run_ids, cancelled, progress)
+    slot.watch(run_ids, progress)
     _work(slot, run_ids, Performer(project, settings, progress, cancelled, resumes=True), settings, cancelled)
 
 

@@ -9,7 +9,6 @@ Where machines share the store, they see who is there (presence.py), and take ov
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +49,9 @@ class Slot:
         """The runs that are still to be done here."""
         return self._runs.worked_at(self.name)
 
-    def watch(self, run_ids: Sequence[str], cancelled: threading.Event, progress: Progress) -> None:
+    def watch(self, run_ids: Sequence[str], progress: Progress) -> None:
         """From now on these runs are under way here. Raises StoreError."""
-        self._presence.watch(run_ids, cancelled, progress)
+        self._presence.watch(run_ids, progress)
 
     def release(self) -> None:
         """Gives the slot back."""

@@ -135,7 +135,7 @@ class Waiter:
         patience = locks.Patience("the turn before this run")
 
         def look() -> None:
-            self._resume_abandoned()
+            self._resume_abandoned(run)
             patience.check(self._slots.files_before(run))
 
         return look
@@ -146,7 +146,7 @@ class Waiter:
         self._progress.note(other if run.worker is None else str(TakenError(run.run_id)))
         patience = locks.Patience(f"run {run.run_id}")
         while run.read().finished_at is None and not self.cancelled.is_set():
-            self._resume_abandoned()
+            self._resume_abandoned(run)
             try:
                 patience.check(self._slots.files_before(run))
             except locks.StoppedHolderError as error:
@@ -161,13 +161,14 @@ class Waiter:
             return Report(run, [], ExitCode.STOPPED, [f"Run {run.run_id} goes on."])
         return self._report(run, run.results())
 
-    def _resume_abandoned(self) -> None:
-        """Has another process resume runs that nobody carries out: one of them may stand before this one."""
+    def _resume_abandoned(self, waiting: Run) -> None:
+        """Has another process resume runs that nobody carries out: one of them may stand before the one that is waited
+        for."""
         left = self._runs.readable(self._slots.abandoned())
         if any(run.record.finished_at is None for run in left):
             self._progress.note("Resuming runs that were interrupted …")
             resuming = subprocess.Popen([sys.executable, "-m", "reconnect", "resume"], stdout=sys.stderr)
-            while resuming.poll() is None and not self.cancelled.is_set():
+            while resuming.poll() is None and not (self.cancelled.is_set() or waiting.withdrawn()):
                 time.sleep(_PAUSE)
 
     def _report(self, run: Run, results: list[Result], superseded: bool = False) -> Report:

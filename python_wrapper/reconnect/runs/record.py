@@ -108,7 +108,7 @@ class Asker:
 @dataclass(frozen=True)
 class Kept:
     """What is kept of a run beside its record: who asked, which worker has it, the hash of the plan that it showed, and
-    the state and the reason that it ends with where nobody begins it any more."""
+    the state and the reason that it is to end with where it is withdrawn."""
 
     asker: Asker
     worker: str | None

@@ -141,6 +141,13 @@ class Rows:
             values = {"worker": worker} if withdrawn is None else {"worker": worker, "withdrawn": withdrawn}
             return connection.execute(_RUNS.update().where(own).values(**values)).rowcount == 1
 
+    def withdraw(self, run_id: str, state: State, said: str) -> bool:
+        """Has a run end, for the first reason that is given; whether it had not ended."""
+        own = sa.and_(_RUNS.c.run_id == run_id, _RUNS.c.finished_at.is_(None))
+        values = {"withdrawn": sa.func.coalesce(_RUNS.c.withdrawn, sa.literal([state, said], tables.Json))}
+        with writing(self._engine) as connection:
+            return connection.execute(_RUNS.update().where(own).values(values)).rowcount == 1
+
     def beginning_with(self, prefix: str, limit: int) -> list[Record]:
         """The newest runs whose id begins with `prefix`."""
         with reading(self._engine) as connection:

@@ -194,8 +194,12 @@ class Run:
         """What is kept beside the record; None where the run isn't there any more."""
         return self._rows.kept(self.run_id)
 
+    def withdraw(self, state: State, said: str) -> bool:
+        """Has the run end, whoever carries it out, in whatever process; whether it had not ended."""
+        return self._rows.withdraw(self.run_id, state, said)
+
     def withdrawn(self) -> tuple[State, str] | None:
-        """The state that the run ends with, and why, where nobody begins it any more."""
+        """The state that the run is to end with, and why, where it is withdrawn."""
         kept = self.kept()
         return None if kept is None else kept.withdrawn
 

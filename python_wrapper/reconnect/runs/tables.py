@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 #: The newest revision in migrations/versions.
-HEAD = "withdrawn"
+HEAD = "cancelling"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -61,7 +61,7 @@ def _of_run(**options: Any) -> sa.Column[str]:
 
 metadata = sa.MetaData()
 
-#: `withdrawn` is how a run ends that nobody begins any more: its state, and why.
+#: `withdrawn` is how a run is to end, whoever has it, and never to begin: its state, and why.
 runs = sa.Table(
     "runs",
     metadata,
@@ -404,7 +404,7 @@ faults = sa.Table(
 #: Who works, where machines share the store. A machine has a row with its `slots`, how many runs it takes at once (0
 #: once its worker has ended), and how many runs it took over. A process that carries out runs of the service has one
 #: without `slots`, under the name of its worker, for as long as there is work; `token` is that process's. Both renew
-#: `beat_at`, by the clock of the database. `cancelled` is for the process to end its run.
+#: `beat_at`, by the clock of the database.
 workers = sa.Table(
     "workers",
     metadata,
@@ -412,6 +412,5 @@ workers = sa.Table(
     sa.Column("token", sa.Text, nullable=False),
     sa.Column("slots", sa.Integer),
     sa.Column("takeovers", sa.Integer, nullable=False, default=0),
-    sa.Column("cancelled", sa.Boolean, nullable=False, default=False),
     sa.Column("beat_at", Moment, nullable=False),
 )

@@ -336,7 +336,7 @@ def router(desk: Desk) -> APIRouter:
         """Have a run ended and its servers cleaned up."""
         run = desk.run(run_id, person)
         if not desk.cancel(run, person, address_of(request.scope)):
-            raise Problem(409, "Cannot end this run: it has ended, or another machine carries it out.")
+            raise Problem(409, "Cannot end this run: it has ended.")
         return shown(run)
 
     @api.post("/selfchecks", status_code=201)

@@ -202,7 +202,7 @@ class Desk:
         self.note(audit.Deed(person.name, person.role, address, "released", ", ".join(meant) or "everything"))
 
     def cancel(self, run: Run, person: Person, address: str) -> bool:
-        """Has a run ended; whether that is possible here."""
+        """Has a run end; whether it had not ended."""
         if not work.cancel(run, self.project, self.settings):
             return False
         self.note(audit.Deed(person.name, person.role, address, "run cancelled", run.run_id))

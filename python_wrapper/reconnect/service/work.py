@@ -19,18 +19,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, NoReturn
 
-from reconnect import log, machine, settings
+from reconnect import log, settings
 from reconnect.ansible import project
 from reconnect.ansible.playbook import StepEnd
 from reconnect.ansible.project import Project
 from reconnect.ansible.warm import command
 from reconnect.engine import presence, resuming
-from reconnect.engine.locks import Locks, file_of
+from reconnect.engine.locks import Locks
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
 from reconnect.errors import ReconnectError
 from reconnect.result import State
-from reconnect.runs.holders import holder_of
 from reconnect.runs.store import Run, Runs
 from reconnect.service.loop import Loop
 from reconnect.settings import Settings
@@ -144,25 +143,11 @@ class Worker(Loop):
 
 
 def cancel(run: Run, here: Project, loaded: Settings) -> bool:
-    """Ends a run that waits, or has whoever carries it out end it; whether that is possible here."""
-    if run.record.finished_at is not None:
+    """Has a run end, also one that waits, whoever has it, on whatever machine; whether it had not ended."""
+    if not run.withdraw("cancelled", "The run was cancelled."):
         return False
-    if _withdraw(run, here, loaded):
-        return True
-    # Somebody has it, perhaps since a moment; who had one that has ended may have another one by now.
-    kept = run.kept()
-    if kept is None or kept.worker is None or run.read().finished_at is not None:
-        return False
-    if not machine.is_here(loaded.state, kept.worker):
-        return presence.cancel(loaded, kept.worker)
-    holder = holder_of(file_of(loaded.state, "worker", machine.number_of(kept.worker)))
-    # The service itself has a worker's lock only while it looks, or withdraws the run.
-    if holder is None or holder.pid == os.getpid():
-        return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(holder.pid, signal.SIGTERM)
-        return True
-    return False
+    _withdraw(run, here, loaded)
+    return True
 
 
 def end_lost(run: Run, here: Project, loaded: Settings) -> bool:

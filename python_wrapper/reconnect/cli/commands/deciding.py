@@ -46,7 +46,7 @@ def cancel(run: RunName) -> None:
     else:
         found = Runs(loaded).find(run)
         if not work.cancel(found, project.find(loaded), loaded):
-            raise InputError(f"Cannot end run {found.run_id}: it has ended, or another machine carries it out.")
+            raise InputError(f"Cannot end run {found.run_id}: it has ended.")
         run_id = found.run_id
     terminal.stdout().say(f"Ending run {run_id}. 'reconnect show {run_id}' shows the result.")
 

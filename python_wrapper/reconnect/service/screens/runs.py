@@ -71,7 +71,7 @@ def routes(desk: Desk) -> APIRouter:
     def cancel(run_id: RunId, visit: Visit = acts(desk, "diagnose")) -> Response:
         """Have a run ended and its servers cleaned up."""
         if not desk.cancel(desk.run(run_id, visit.known), visit.known, visit.address):
-            raise Problem(409, "Cannot end this run: it has ended, or another machine carries it out.")
+            raise Problem(409, "Cannot end this run: it has ended.")
         return see_other(f"/runs/{run_id}")
 
     return pages

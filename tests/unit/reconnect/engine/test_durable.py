@@ -208,6 +208,45 @@ def test_a_run_whose_end_was_interrupted_is_ended_and_never_begun(
     assert incident.read_text().count("-report]") == 1
 
 
+@pytest.mark.parametrize("cancelled", [0, 1])
+def test_of_runs_that_are_resumed_together_one_is_cancelled_alone(
+    workplace: Workplace, wait: Callable[..., Any], tmp_path: Path, cancelled: int
+) -> None:
+    workplace.playbook(SLOW)
+    slot = Slots(workplace.settings).empty()
+    runs = [Runs(workplace.settings).create(request_of(workplace), worker=slot.name) for _ in range(3)]
+    slot.release()
+    process = workplace.start("resume")
+    wait(lambda: (tmp_path / "begun").exists())
+    assert workplace.reconnect("cancel", runs[cancelled].run_id).code == 0
+    if cancelled == 0:
+        wait(lambda: runs[0].read().finished_at)
+    (tmp_path / "go").touch()
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stdout + stderr
+    endings = [run.read().endings["alpha"] for run in runs]
+    assert endings == ["cancelled" if number == cancelled else "not_an_issue" for number in range(3)]
+    assert len((tmp_path / "begun").read_text().split()) == 3 - (cancelled > 0)
+
+
+@pytest.mark.attack("the command is killed")
+def test_a_cancelled_run_whose_process_is_killed_is_not_begun_again(
+    workplace: Workplace, wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    workplace.playbook(SLOW)
+    process = workplace.start("diagnose-server", "alpha", "--inventory", str(workplace.inventory))
+    wait(lambda: (tmp_path / "begun").exists())
+    os.kill(process.pid, signal.SIGSTOP)
+    assert workplace.reconnect("cancel", "latest").code == 0
+    process.kill()
+    process.communicate()
+    assert workplace.reconnect("resume").code == 0
+    [run] = workplace.runs
+    assert (run.record.endings, run.record.begun) == ({"alpha": "cancelled"}, 1)
+    assert (tmp_path / "begun").read_text().split() == ["begun"]
+    assert (tmp_path / "released-alpha").read_text() == run.run_id
+
+
 def test_a_slot_whose_run_was_never_made_is_free_again(workplace: Workplace) -> None:
     slots = Slots(workplace.settings)
 

@@ -19,7 +19,6 @@ from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
 from reconnect.names import Incident
 from reconnect.result import now
-from reconnect.runs.holders import Holder
 from reconnect.runs.store import Run, Runs
 from reconnect.service import work
 from reconnect.service.desk import Desk
@@ -107,7 +106,7 @@ def test_a_run_of_a_machine_that_is_gone_is_seen_and_ended(
     with Locks(settings) as carrier:
         # Somebody there carries it out.
         assert carrier.take("carrier", LOST)
-        assert (desk.outbox(ANN), desk.cancel(run, ANN, "")) == ([], False)
+        assert desk.outbox(ANN) == []
     assert desk.cancel(run, ANN, "")
     (result,) = run.results()
     assert (run.read().endings, processes) == ({"alpha": "cancelled"}, [()] if incident else [])
@@ -144,48 +143,30 @@ def test_what_is_taken_over_is_ended_only_where_that_failed(
     assert lost.read().endings == {"alpha": "failed"}
 
 
-def test_whoever_took_the_run_meanwhile_is_told_to_end_it(
-    desk: Desk,
-    settings: Settings,
-    create: Callable[..., Run],
-    processes: list[tuple[Any, ...]],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_whoever_carries_out_the_run_is_to_end_it(
+    desk: Desk, settings: Settings, create: Callable[..., Run], processes: list[tuple[Any, ...]], elsewhere: bool
 ) -> None:
-    run, slot, told = create("ann"), Slots(settings).empty(), []
-    monkeypatch.setattr(os, "kill", lambda pid, number: told.append((pid, number)))
-    monkeypatch.setattr(Runs, "adopt", lambda *_: False)
-    kept = [run.kept(), run.kept(), create("ann", slot.name).kept()]
-    monkeypatch.setattr(type(run), "kept", lambda run: kept.pop(0))
-    monkeypatch.setattr(work, "holder_of", lambda file: Holder(4711, "python", False))
-    assert desk.cancel(run, ANN, "")
-    assert told == [(4711, signal.SIGTERM)]
+    slot = Slots(settings).empty()
+    run, other = (create("ann", LOST if elsewhere else slot.name) for _ in range(2))
+    with Locks(settings) as carrier:
+        assert carrier.take("carrier", LOST)
+        assert desk.cancel(run, ANN, "")
+        assert desk.cancel(run, ANN, "")
+    assert (run.withdrawn(), other.withdrawn()) == (("cancelled", "The run was cancelled."), None)
+    assert (run.read().finished_at, processes) == (None, [])
     slot.release()
 
 
-def test_whoever_had_a_run_that_ended_meanwhile_is_told_nothing(
-    desk: Desk, settings: Settings, create: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_ended_meanwhile_is_not_cancelled(
+    desk: Desk, settings: Settings, create: Callable[..., Run]
 ) -> None:
-    slot = Slots(settings).empty()
-    run = create("ann", slot.name)
+    run = create("ann", LOST)
     ended = there(Runs(settings).get(run.run_id))
     ended.record.finished_at = now()
     ended.finish([], "")
-    # It has another run by now.
-    monkeypatch.setattr(os, "kill", lambda pid, number: pytest.fail("it is told to end"))
-    monkeypatch.setattr(work, "holder_of", lambda file: Holder(4711, "python", False))
     assert not desk.cancel(run, ANN, "")
-    slot.release()
-
-
-def test_the_service_never_ends_itself(
-    desk: Desk, settings: Settings, create: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slot = Slots(settings).empty()
-    run = create("ann", slot.name)
-    monkeypatch.setattr(os, "kill", lambda pid, number: pytest.fail("it told itself to end"))
-    monkeypatch.setattr(work, "holder_of", lambda file: Holder(os.getpid(), "python", False))
-    assert not desk.cancel(run, ANN, "")
-    slot.release()
+    assert run.withdrawn() is None
 
 
 def test_a_run_that_is_resumed_can_be_cancelled_and_no_other_with_it(

@@ -16,15 +16,23 @@ COLLECTION = Path(__file__).parents[3] / "collections/ansible_collections/privat
 def test_a_level_carries_out_four_remedies_whatever_the_level_before_did(
     counted_from: int, done: int, begins: int
 ) -> None:
-    tasks = DataLoader().load_from_file(str(COLLECTION / "playbooks/tasks/fix.yml"), trusted_as_template=True)
+    [task] = DataLoader().load_from_file(str(COLLECTION / "playbooks/tasks/choose.yml"), trusted_as_template=True)
     plan = [{"remedy": "unban_client", "decision": "run"}]
     given = {
         "reconnect_latest": {"verdict": {"plan": plan}},
         "reconnect_remedies": [{"remedy": f"remedy_{number}"} for number in range(done)],
         "reconnect_counted_from": counted_from,
     }
-    found = Templar(DataLoader(), given).template(tasks[0]["vars"]["reconnect_open"])
-    assert len(found) == begins
+    chosen = Templar(DataLoader(), given | task["vars"]).template(task["ansible.builtin.set_fact"]["reconnect_step"])
+    assert chosen == (plan[0] if begins else {})
+
+
+def test_the_plan_is_read_once_a_round() -> None:
+    read = {file.name: file.read_text().count("reconnect_open |") for file in COLLECTION.glob("playbooks/**/*.yml")}
+    assert {name: count for name, count in read.items() if count} == {"choose.yml": 1}
+    for name, own in {"fix.yml": "first", "round.yml": "next"}.items():
+        text = (COLLECTION / "playbooks/tasks" / name).read_text()
+        assert text.index(f"Choose the {own} remedy") < text.index("include_tasks: round.yml")
 
 
 def test_a_remedy_that_waits_is_refused_and_has_changed_nothing() -> None:

@@ -179,20 +179,28 @@ def reset(options: argparse.Namespace) -> int:
     with alone():
         if options.hosts:
             faults.forget_of(options.hosts)
-            boot(hosts)
+            hosts = boot_again(hosts, lambda: boot(hosts))
         else:
             faults.forget_all()
-            try:
-                renew()
-            except LabError as error:
-                # Podman was seen to keep the address of a container that is gone. It forgets it with the network.
-                say(f"making networks and hosts again: {error}")
-                remove()
-                network.create()
-                boot(hosts)
+            hosts = boot_again(hosts, renew)
     settle(hosts, UP_SECONDS)
     say(f"healthy again in {time.monotonic() - began:.1f} s")
     return 0
+
+
+def boot_again(hosts: list[Host], attempt: Callable[[], None]) -> list[Host]:
+    """Boot hosts again by an attempt; where podman refuses it, boot every host of the lab. Those that were booted."""
+    there = {*containers.states(), *(host.name for host in hosts)}
+    try:
+        attempt()
+    except LabError as error:
+        # Podman was seen to keep the address of a container that is gone. It forgets it with the network.
+        say(f"making networks and hosts again: {error}")
+        hosts = [host for name, host in HOSTS.items() if name in there]
+        remove()
+        network.create()
+        boot(hosts)
+    return hosts
 
 
 def renew() -> None:
@@ -240,9 +248,10 @@ def recover(hosts: list[Host]) -> None:
     sick = health.wait(hosts, HEAL_SECONDS)
     if sick:
         say(f"booting {', '.join(sick)} again: {'; '.join(problem for found in sick.values() for problem in found)}")
+        again = [HOSTS[name] for name in sick]
         with alone():
-            boot([HOSTS[name] for name in sick])
-        settle(hosts, UP_SECONDS)
+            again = boot_again(again, lambda: boot([HOSTS[name] for name in sick]))
+        settle([*hosts, *(host for host in again if host not in hosts)], UP_SECONDS)
 
 
 def host_is_well(host: Host, known: dict[str, tuple[str, str]]) -> bool:

@@ -201,3 +201,29 @@ def test_a_hostile_log_is_read_in_linear_time(line: str) -> None:
     begun = time.process_time()
     dialogue.read(["REGISTER sip:x SIP/2.0", *[line] * 500])
     assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("push token ok; REGISTER sip:pbx22.example.com failed: 403 Forbidden", "REGISTER sip:pbx22"),
+        ("STUN binding ok, registration failed: 403 Forbidden", "registration failed: 403"),
+        ("REGISTER sip:pbx22, 403 Forbidden, push token sent", "REGISTER sip:pbx22, 403 Forbidden"),
+        ("Registration rejected: 403 Forbidden, retry_interval=30", "Registration rejected: 403"),
+        ("RTCP port 4000 REGISTER failed: 403 Forbidden", "REGISTER failed"),
+        ("STUN timed out | SIP/2.0 403 Forbidden (REGISTER)", "SIP/2.0 403"),
+        ("push token registration failed: 403 Forbidden", ""),
+        ("FCM registration failed, 401 Unauthorized", ""),
+        ("RTCP session (sip:1005@pbx22) failed: timed out", ""),
+        ("[STUN] sip:1005@pbx22: no answer, timed out", ""),
+        ("Registration ok; RTCP, failed", ""),
+        ("STUN REGISTER timeout=30", ""),
+        ("microphone permission denied; registration ok", ""),
+    ],
+)
+def test_a_line_of_another_service_keeps_what_it_says_of_sip(line: str, told: str) -> None:
+    (left,) = dialogue.Dialogues().left([line])
+    assert told.lower() in left
+    assert bool(left) is bool(told)
+    for of_another in ("push", "stun", "retry_interval", "token"):
+        assert of_another not in left

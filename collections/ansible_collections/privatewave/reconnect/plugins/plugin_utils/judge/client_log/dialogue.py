@@ -64,6 +64,13 @@ _SETTING = re.compile(
     r"|\w_(?:check|verify|verification|enabled?|timeout|interval|retry|retries)\s?[=:]\s?\w"
 )
 _FAILS = re.compile(r"(?i)fail|err|exception|refused|unreach|timed|cannot|unable")
+#: What such a line may tell beside that: its parts, a registration over SIP, and that something failed.
+_PARTS = re.compile(r"[;|]|\. | [-–—] ")
+_REQUESTED = re.compile(r"\bREGISTER\b|\bSIP/2\.0\b")
+_REGISTERS = re.compile(rf"{_REQUESTED.pattern}|(?i:\bregistration\b|\bsip (?:account|login|register|server)\b)")
+_FAILED = re.compile(
+    rf"{_FAILS.pattern}|time-?out\b(?!\s?[=:]?\s?\d)|forbidden|denied|reject|unauthori|expired|(?<![\w.:,])[3-6]\d\d\b(?![.:]\d)"
+)
 #: A client that says in words that it is registered …
 _REGISTERED = re.compile(
     r"\bregist(?:ration|er)\b\W{0,4}(?:is |was |state|status|result|attempt|response)?\W{0,4}"
@@ -146,7 +153,7 @@ class Dialogues:
         lines are of no registration at all.
         """
         return [
-            readable(line) if number > self.registered and number not in self.lines and not _is_harmless(line) else ""
+            readable(_of_sip(line)) if number > self.registered and number not in self.lines else ""
             for number, line in enumerate(lines)
         ]
 
@@ -205,9 +212,22 @@ def _is_elsewhere(line: str) -> bool:
     return bool(_STATUS.search(line) and _ELSEWHERE.search(line)) and "regist" not in line.lower()
 
 
+def _of_sip(line: str) -> str:
+    """A line that tells of a registration or a call; of one about another service, what says that SIP failed."""
+    if not _is_harmless(line):
+        return line
+    parts = (", ".join(one for one in part.split(", ") if _is_own(one)) for part in _PARTS.split(line))
+    return "; ".join(part for part in parts if _REGISTERS.search(part) and _FAILED.search(part))
+
+
 def _is_harmless(line: str) -> bool:
-    """Whether a line tells nothing of a registration, whatever failed in it."""
+    """Whether a line is about something that no registration needs, whatever failed in it."""
     return bool(_SERVICE.search(line) or (_SETTING.search(line) and not _FAILS.search(line)))
+
+
+def _is_own(part: str) -> bool:
+    """Whether a part of such a line is about something else, or about both."""
+    return not _is_harmless(part) or bool(_REQUESTED.search(part) and _FAILED.search(part))
 
 
 def _messages(lines: Sequence[str]) -> Iterator[Message]:

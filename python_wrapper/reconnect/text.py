@@ -6,6 +6,8 @@ reader's cursor, recolour a verdict, or reverse the order of what is read.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +43,21 @@ def printable_document(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {printable(str(name)): printable_document(inner) for name, inner in value.items()}
     return [printable_document(inner) for inner in value] if isinstance(value, list) else value
+
+
+def plain_json(content: str | bytes) -> Any:
+    """What JSON of a stranger says. Raises ValueError, also for a number that is infinite or none."""
+    try:
+        return json.loads(content, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{one_line(text, 40)} is not a finite number")
+    return number
 
 
 def is_storable(value: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import importlib
-import json
 import sys
 import zlib
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from reconnect import texts
 from reconnect.ansible.project import Project
 from reconnect.errors import InputError, ReconnectError
 from reconnect.result import Judgement
-from reconnect.text import one_line
+from reconnect.text import one_line, plain_json
 
 #: The largest saved evidence, in bytes when unpacked; a hundred times that of the largest server seen.
 MAX_EVIDENCE_BYTES = 8 * 1024 * 1024
@@ -94,8 +93,8 @@ def _evidence(path: Path) -> dict[str, Any]:
     if sum(map(content.count, (b",", b"[", b"{"))) > MAX_EVIDENCE_VALUES:
         raise InputError(f"The evidence {one_line(path)} has more than {MAX_EVIDENCE_VALUES} values.")
     try:
-        evidence = json.loads(content)
-    except (ValueError, RecursionError):
+        evidence = plain_json(content)
+    except ValueError:
         raise InputError(f"The evidence {one_line(path)} is not JSON.") from None
     if not isinstance(evidence, dict):
         raise InputError(f"The evidence {one_line(path)} has no fields.")

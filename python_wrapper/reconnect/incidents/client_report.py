@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import ipaddress
-import json
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from reconnect.errors import InputError
 from reconnect.incidents import spelling
 from reconnect.incidents.spelling import Scalar
-from reconnect.text import one_line, printable, printable_document
+from reconnect.text import one_line, plain_json, printable, printable_document
 
 MAX_BYTES = 1024 * 1024
 MAX_LOG_LINES, MAX_SETTINGS = 5000, 100
@@ -165,7 +164,7 @@ def _text(file: BinaryIO, path: Path) -> str:
 
 def _structured(path: Path, text: str) -> dict[str, Any]:
     try:
-        fields = json.loads(text) if path.suffix.lower() == ".json" else _yaml(text)
+        fields = plain_json(text) if path.suffix.lower() == ".json" else _yaml(text)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         problem = getattr(error, "problem", None) or error
         raise InputError(f"Cannot parse the client report {one_line(path)}: {one_line(problem, 160)}.") from None

@@ -6,11 +6,34 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.privatewave.reconnect.plugins.filter.plain_json import FilterModule
 
-COLLECTION = Path(__file__).parents[3] / "collections/ansible_collections/privatewave/reconnect"
+ROOT = Path(__file__).parents[3]
+COLLECTION = ROOT / "collections/ansible_collections/privatewave/reconnect"
 
 
 @pytest.mark.attack("keys in what a server said that Ansible acts on", harm="wrong")
 def test_nothing_is_read_by_the_filter_that_makes_values_of_ansible() -> None:
     files = [path for room in ("playbooks", "roles") for path in (COLLECTION / room).rglob("*.yml")]
     assert [path.name for path in files if "| from_json" in path.read_text(encoding="utf-8")] == []
+
+
+#: What reads its own documents, or the answers of Reconnect itself.
+OWN = {"_carried.py", "_service.py", "activation.py", "command.py", "provision.py", "reconnect.py", "_text.py"}
+
+
+@pytest.mark.attack("numbers in what a server or a client said that JSON does not have", harm="wrong")
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_none_is_refused(number: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"This is not JSON: {number} is not a finite number"):
+        FilterModule().filters()["plain_json"](f'{{"settings": {{"port": {number}}}}}')
+
+
+def test_whatever_a_stranger_says_is_read_so() -> None:
+    files = [path for path in (COLLECTION / "plugins").rglob("*.py") if "json.load" in path.read_text(encoding="utf-8")]
+    assert {path.name for path in files} == OWN
+    wrapper = ROOT / "python_wrapper/reconnect"
+    rooms = [wrapper / "incidents", wrapper / "service/incoming"]
+    files = [path for room in rooms for path in room.rglob("*.py")]
+    assert [path.name for path in files if "json.load" in path.read_text(encoding="utf-8")] == []

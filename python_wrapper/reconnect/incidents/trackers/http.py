@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import functools
-import json
 import ssl
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +20,7 @@ from reconnect import files, names, tls
 from reconnect.errors import InputError, TrackerError
 from reconnect.incidents.trackers.tracker import Attachment
 from reconnect.settings.trackers import Server
-from reconnect.text import one_line
+from reconnect.text import one_line, plain_json
 
 MAX_ANSWER_BYTES = 1024 * 1024
 #: The longest wait that a server may ask for, in seconds.
@@ -64,8 +63,8 @@ class Http:
         if not answer.strip():
             return None
         try:
-            return json.loads(answer)
-        except (ValueError, RecursionError):
+            return plain_json(answer)
+        except ValueError:
             raise TrackerError(f"{self._name}'s answer is not JSON: is {self._base} its address?") from None
 
     def raw(self, method: str, path: str, expected: Collection[int], **content: Unpack[Content]) -> bytes:
@@ -174,8 +173,8 @@ def retry_after(header: str) -> float | None:
 def _message(content: bytes) -> str:
     """The reason of a refusal, from the field that the tracker has for it."""
     try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):
+        answer = plain_json(content)
+    except ValueError:
         return ""
     if not isinstance(answer, dict):
         return ""

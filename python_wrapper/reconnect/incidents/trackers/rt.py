@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from typing import Any
 
@@ -27,7 +26,7 @@ from reconnect.incidents.trackers.tracker import (
 )
 from reconnect.names import Incident
 from reconnect.settings.trackers import RtSettings
-from reconnect.text import one_line
+from reconnect.text import one_line, plain_json
 
 _NAME = "Request Tracker"
 _PAGE = 100
@@ -69,7 +68,7 @@ class RequestTracker:
         """The content of an attachment."""
         answer = self._http.raw("GET", f"REST/2.0/attachment/{int(identifier)}", {200}, limit=MAX_FILE_BYTES)
         try:
-            return base64.b64decode(json.loads(answer)["Content"])
+            return base64.b64decode(plain_json(answer)["Content"])
         except (ValueError, KeyError, TypeError, binascii.Error):
             raise TrackerError(f"{_NAME}'s answer is not an attachment of {self._reference}.") from None
 

@@ -19,7 +19,6 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -39,7 +38,7 @@ from reconnect.service.incoming.inbox import Delivery, Inbox, is_other
 from reconnect.service.problems import Problem
 from reconnect.service.starting import checked_incident
 from reconnect.settings.service import HookSettings
-from reconnect.text import is_storable, one_line
+from reconnect.text import is_storable, one_line, plain_json
 
 _LOG = logging.getLogger("reconnect.service.incoming.hooks")
 #: A delivery is no larger than this, in bytes, and of no more incidents.
@@ -82,13 +81,13 @@ def take(desk: Desk, inbox: Inbox, source: str, request: Request, response: Resp
         metrics.DELIVERIES.labels(source, "forged").inc()
         raise Problem(401, "The signature is missing, wrong or too old.")
     try:
-        said = json.loads(body)
+        said = plain_json(body)
         if not isinstance(said, dict):
             raise ValueError("no object")
         named, user = read(request.headers, said)
         if not is_storable([user, *(text for both in named for text in both)]):
             raise ValueError("no texts")
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise Problem(422, "The body is not what this source delivers.") from None
     if known.ignore_user is not None and user == known.ignore_user:
         metrics.DELIVERIES.labels(source, "own").inc()

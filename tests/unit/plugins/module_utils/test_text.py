@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _text as text
+from reconnect import text as wrapper
 
 
 def test_a_log_line_cannot_move_the_cursor() -> None:
@@ -46,3 +49,12 @@ def test_what_is_not_seen_is_escaped() -> None:
 def test_yes_has_the_spellings_that_asterisk_takes() -> None:
     assert all(text.is_yes(one) for one in ("yes", "True", "y", "T", "1", 1, " on ", True))
     assert not any(text.is_yes(one) for one in ("no", "off", "", "0", 0, None, "yes!", False))
+
+
+@pytest.mark.attack("JSON that is none", harm="wrong")
+@pytest.mark.parametrize("content", ["[1e999]", b"[-1e999]", "[NaN]", '{"a": -Infinity}', "[" * 100_000, "{"])
+@pytest.mark.parametrize("read", [text.plain_json, wrapper.plain_json])
+def test_json_that_is_none_is_refused(read: Callable[[str | bytes], Any], content: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"finite|nested|Expecting"):
+        read(content)
+    assert read(b'[1.5, -2e3, 3, "NaN"]') == [1.5, -2000.0, 3, "NaN"]

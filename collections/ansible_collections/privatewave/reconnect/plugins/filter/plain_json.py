@@ -4,18 +4,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 
 def _plain_json(text: str) -> Any:
     # Ansible's own `from_json` takes objects with a key such as `__ansible_vault` for values of Ansible.
     try:
-        return json.loads(str(text))
-    except (ValueError, RecursionError) as error:
+        return plain_json(str(text))
+    except ValueError as error:
         raise AnsibleFilterError(f"This is not JSON: {error}.") from None
 
 

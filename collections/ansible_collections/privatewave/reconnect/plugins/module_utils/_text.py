@@ -1,10 +1,13 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hostile text: which account names are valid, and how any text is shown."""
+"""Hostile text: which account names are valid, how any text is shown, and what JSON says."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from typing import Any
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._names import ACCOUNT_CHARACTERS, ACCOUNT_NAME
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
@@ -38,6 +41,21 @@ def listed(value: object) -> list[str]:
 def is_yes(value: object) -> bool:
     """Whether Asterisk takes a value for yes, as its ``ast_true`` does."""
     return str(value or "").strip().lower() in ("yes", "true", "y", "t", "1", "on")
+
+
+def plain_json(content: str | bytes) -> Any:
+    """What JSON of a stranger says. Raises `ValueError`, also for a number that is infinite or none."""
+    try:
+        return json.loads(content, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("{0} is not a finite number".format(text[:40]))
+    return number
 
 
 def printable(text: str, limit: int = TEXT_LIMIT) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import json
 import shlex
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import command
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import Endpoint
 
@@ -51,7 +51,7 @@ def _follow(endpoint: Endpoint, server: str, path: str, ended: threading.Event) 
     with contextlib.suppress(AnsibleError, OSError, ValueError, RecursionError), contextlib.closing(endpoint):
         while where is not None and not last:
             last = ended.wait(PAUSE)
-            if seen := [json.loads(line) for line in _lines(endpoint.connection, path)[told:]]:
+            if seen := [plain_json(line) for line in _lines(endpoint.connection, path)[told:]]:
                 command.ask(where, {"server": server, "seen": seen})
                 told += len(seen)
 

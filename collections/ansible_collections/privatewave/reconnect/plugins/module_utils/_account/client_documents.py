@@ -14,6 +14,7 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils import _file
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account import activation
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account.plan import MASKED
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,7 +67,7 @@ def fields(name: str, content: str | None) -> dict[str, str]:
         return {}
     try:
         if name.endswith(".json"):
-            return dict(_leaves(json.loads(content)))
+            return dict(_leaves(plain_json(content)))
         if name.endswith(".xml"):
             return {
                 "{0}.{1}".format(section.get("name"), entry.get("name")): entry.text or ""

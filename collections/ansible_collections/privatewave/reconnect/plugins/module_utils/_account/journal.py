@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _files
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -90,7 +91,7 @@ class Journal:
         path = self.path(account)
         try:
             with open(path, encoding="utf-8", opener=_files.opener) as file:
-                document = json.load(file)
+                document = plain_json(file.read())
             if document.get("schema") != SCHEMA or not isinstance(document.get("changes"), list):
                 raise ValueError("its schema is not {0}".format(SCHEMA))
             return cast("Backup", document)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.rules import Conditions
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +42,7 @@ _ELEMENTS = 10000
 def parse(text: str) -> RuleSet:
     """The rule set, without the tables that hold rules of iptables. Raises `ProbeError`."""
     try:
-        entries = json.loads(text or "{}").get("nftables", [])
+        entries = plain_json(text or "{}").get("nftables", [])
         return _parse([next(iter(entry.items())) for entry in entries if entry])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProbeError("invalid", "nft lists no rule set: {0}".format(error)) from None

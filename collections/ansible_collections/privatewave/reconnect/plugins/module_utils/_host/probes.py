@@ -8,7 +8,6 @@ Every ``parse_…`` is a pure function of what the host answered.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import platform
 import re
@@ -26,6 +25,7 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._host import
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.run import run
 from ansible_collections.privatewave.reconnect.plugins.module_utils._net import dns
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -331,6 +331,6 @@ def parse_kernel_log(lines: Iterable[str]) -> KernelLog:
 
 def _json(text: str) -> list[dict[str, Any]]:
     try:
-        return [one for one in json.loads(text or "[]") if isinstance(one, dict)]
+        return [one for one in plain_json(text or "[]") if isinstance(one, dict)]
     except ValueError as error:
         raise ProbeError("invalid", "the answer is not valid JSON: {0}".format(error)) from None

@@ -18,6 +18,7 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._host import
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.run import run
 from ansible_collections.privatewave.reconnect.plugins.module_utils._net.netlink import Nftables
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -156,7 +157,7 @@ def _entries() -> list[dict[str, Any]]:
     """The rules of nftables in their order."""
     text = run(["nft", "-j", "list", "ruleset"], _LIMIT, _OUTPUT_LIMIT)
     try:
-        return [entry["rule"] for entry in json.loads(text or "{}").get("nftables", []) if "rule" in entry]
+        return [entry["rule"] for entry in plain_json(text or "{}").get("nftables", []) if "rule" in entry]
     except (ValueError, TypeError, AttributeError) as error:
         raise ProbeError("invalid", "nft lists no rule set: {0}".format(error)) from None
 

@@ -11,7 +11,6 @@ What decides on which node of a cluster a service runs stops it on all others: w
 from __future__ import annotations
 
 import calendar
-import json
 import os
 import re
 import time
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, TypedDict
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host import files
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.run import run
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import printable
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -197,7 +196,7 @@ def parse_journal(text: str) -> list[Line]:
     found: list[Line] = []
     for line in text.splitlines():
         try:
-            entry = json.loads(line)
+            entry = plain_json(line)
             message, at = entry["MESSAGE"], int(entry["__REALTIME_TIMESTAMP"]) / 1e6
         except (ValueError, KeyError, TypeError):
             continue

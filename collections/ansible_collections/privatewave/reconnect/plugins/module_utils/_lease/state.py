@@ -33,6 +33,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _files
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +151,7 @@ class State:
         try:
             with open(self.path, "rb", opener=_files.opener) as file:
                 content = file.read()
-            document = _checked(json.loads(content))
+            document = _checked(plain_json(content))
         except FileNotFoundError:
             return
         except ValueError as problem:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import jinja2
 import jinja2.sandbox
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import RenderedDocument
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "roles" / "account" / "templates"
 DEFAULTS = ("privategsm.json", "lpconfig.xml")
@@ -114,7 +115,7 @@ def _problems(name: str, content: str, fields: Mapping[str, Any]) -> Iterator[st
     """What the document says otherwise than the model, read back as its client would."""
     if name.endswith(".json"):
         try:
-            said = json.loads(content)
+            said = plain_json(content)
         except ValueError:
             yield "it is no JSON"
             return

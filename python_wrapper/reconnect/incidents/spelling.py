@@ -20,12 +20,18 @@ _SCHEME = re.compile(r"(?:sips?|tel|https?|tls|tcp|udp)(?::(?://)?|[ :])\s*(?=\S
 _URI = re.compile(r"[^<]{0,200}<\s*([^<>]{1,300})>[^<>]{0,100}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9A-Fa-f:]{2,45}\]?")
 _PORT = re.compile(r":(\d{1,5})\Z")
+#: Words that stand before an account's name, in a sentence or a field.
+_NOUN = (
+    r"accounts?|users?(?: ?name)?|(?:user|sip|login) ?id|login|ext(?:n|ensions?)?|int|interno|derivato|utente"
+    r"|nebenstelle|nst|klappe|apparat|benutzer(?:name)?|teilnehmer(?:in)?|konto|durchwahl|poste|compte|abonné|utilisateur"
+    r"|identifiant|usuario|extensi[oó]n|anexo|cuenta"
+)
+#: What may stand between such a word and the name.
+_IS = r"\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?:(?:number|nummer|n[uú]m[eé]ro|nr|no?\.|n[°º]|№)\s{0,3})?"
 #: What stands for an account in a sentence: as an address, or after the word for it. A number alone may be anything.
 _IN_A_SENTENCE = re.compile(
     r"(?:(?<!\w)(?:sips?:)?(?P<user>\+?[0-9OoIl]{2,40})@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"
-    r"|\b(?P<noun>accounts?|users?(?: ?name)?|extensions?|ext|int|interno|utente|nebenstelle|benutzer|durchwahl|poste"
-    r"|utilisateur|usuario|extensi[oó]n)\b"
-    r"\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?P<name>\+?[0-9OoIl]{2,40}))(?![\w-])",
+    rf"|\b(?P<noun>{_NOUN})\b{_IS}(?P<name>\+?[0-9OoIl]{{2,40}}))(?![\w-])",
     re.IGNORECASE,
 )
 #: A second one, behind the first.
@@ -46,14 +52,15 @@ _ANSWERED = re.compile(
     re.IGNORECASE,
 )
 #: Who has an account has it under a number; that alone does not say that the number is an account.
-_PERSON = re.compile(r"users?|utente|benutzer|utilisateur|usuario", re.IGNORECASE)
-#: A word that can be a server's name where nobody said that it is one: no ordinary word has a digit or a dot within.
-_HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w\.\w))[A-Za-z0-9][A-Za-z0-9._-]{1,252}")
-#: Words that stand before an account's name.
+_PERSON = re.compile(
+    r"user.{0,6}|.{1,5} ?id|login|utente|benutzer.{0,4}|teilnehmer.{0,2}|abonné|utilisateur|identifiant|usuario",
+    re.IGNORECASE,
+)
+#: A word that can be a server's name where nobody said that it is one: ordinary words have no digit, dot or hyphen.
+_HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w[.-]\w))[A-Za-z0-9][A-Za-z0-9._-]{1,252}")
+#: The same in a field, where a number may be called one.
 _NOUNS = re.compile(
-    r"(?:my|il mio|mio|meine?|mon|mi)?\s{0,3}(?:account|user(?: ?name)?|extension|ext|number|interno|utente|numero|"
-    r"nebenstelle|benutzer|durchwahl|poste|utilisateur|usuario|extensi[oó]n|int|nr|n)\b"
-    r"\s{0,3}(?:number|numero|nummer|n[uú]mero|nr?\.)?\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}",
+    rf"(?:(?:my|il mio|mio|meine?|mon|mi)\s{{1,3}})?(?:n[°º]|№|(?:{_NOUN}|number|nummer|n[uú]m[eé]ro|nr?)\b){_IS}",
     re.IGNORECASE,
 )
 #: What stands in no sentence about a name.
@@ -119,29 +126,39 @@ _DOWN = _words(
     """offline down disconnected disconnesso disconnessa scollegato assente getrennt déconnecté desconectado"""
 )
 _NONE = _words(
-    """no not non none nothing without doesnt cannot senza niente nessuna nessun mai nicht kein keine keinen nichts
-    ohne pas sans rien aucune sin nada ninguna"""
+    """no not non none nothing doesnt cannot niente nessuna nessun mai nicht kein keine keinen nichts
+    pas rien aucune nada ninguna"""
 )
+#: Of what is lacking these say nothing more: "without wifi it does not work".
+_WITHOUT = _words("without senza ohne sans sin")
 
 #: The names of the settings that are compared, and what users and clients call them.
 SETTINGS: dict[str, tuple[str, ...]] = {
-    canonical: tuple(re.split(r",\s+", names))
+    canonical: tuple(" ".join(names.split()).split(", "))
     for canonical, names in {
-        "address": """address, server, host, hostname, host name, server address, server name, sip server, registrar,
-            proxy, sip proxy, outbound proxy, pbx, indirizzo, indirizzo server, indirizzo del server,
-            server sip, nome server, nome del server, centralino, adresse, serveur, serveur sip, nom du serveur,
-            serveradresse, servername, servidor, servidor sip, dirección, nombre del servidor""",
-        "domain": """domain, sip domain, realm, dominio, dominio sip, domaine, domäne, sip domäne""",
-        "port": """port, sip port, server port, porta, porta sip, porta server, porta del server, puerto, puerto sip,
-            port sip""",
-        "transport": """transport, protocol, sip transport, transport protocol, connection type, trasporto, protocollo,
-            protocollo di trasporto, tipo di trasporto, tipo di connessione, transportprotokoll, protokoll,
-            protocole, transporte, protocolo""",
-        "username": """username, user, user name, user id, userid, account, account name, extension, sip user,
-            sip username, login, auth name, auth user, auth username, authorization name, authentication name,
-            phone number, utente, nome utente, utente sip, interno, nome account, id utente, utilisateur,
-            nom d’utilisateur, nom d'utilisateur, identifiant, benutzer, benutzername, nebenstelle, durchwahl,
-            konto, compte, poste, usuario, nombre de usuario, cuenta, extensión""",
+        "address": """address, server, host, hostname, host name, server address, server name, server host, sip server,
+            registrar, registrar server, proxy, proxy server, sip proxy, outbound proxy, outbound server, pbx,
+            indirizzo, indirizzo server, server sip, server proxy, server di registrazione, nome server, nome host,
+            centralino, adresse, serveur, serveur sip, serveur proxy, serveur d'enregistrement, nom du serveur, nom
+            d'hôte, hôte, adresse du serveur, serveradresse, servername, registrierungsserver, telefonanlage, servidor,
+            servidor sip, servidor proxy, servidor de registro, dirección, dirección del servidor, nombre del servidor,
+            centralita""",
+        "domain": """domain, sip domain, domain name, realm, dominio, dominio sip, domaine, domäne, sip domäne""",
+        "port": """port, sip port, server port, port number, porta, porta sip, porta server, puerto, puerto sip, puerto
+            del servidor, port du serveur, serverport""",
+        "transport": """transport, protocol, sip transport, transport protocol, transport type, connection type,
+            trasporto, protocollo, protocollo di trasporto, tipo di trasporto, tipo di connessione, transportprotokoll,
+            transportart, protokoll, verbindungstyp, protocole, protocole de transport, type de transport, transporte,
+            protocolo, protocolo de transporte, tipo de transporte""",
+        "username": """username, user, user name, user id, userid, account, account name, account id, account number,
+            extension, extension number, sip user, sip username, sip id, sip uri, login, login name, login id, auth
+            name, auth id, auth user, auth username, authorization name, authorization user, authentication name,
+            authentication id, authentication user, authentication username, phone number, utente, nome utente, utente
+            sip, interno, numero interno, nome account, id utente, id account, nome autenticazione, id autenticazione,
+            uri sip, utilisateur, nom d'utilisateur, identifiant, identifiant sip, nom du compte, numéro de poste,
+            benutzer, benutzername, benutzerkennung, anmeldename, kontoname, nebenstelle, nebenstellennummer, durchwahl,
+            teilnehmer, konto, compte, poste, usuario, nombre de usuario, id de usuario, usuario de autenticación,
+            cuenta, nombre de cuenta, extensión""",
         "tls_version": "tls version, tls, ssl version, minimum tls version, versione tls, versione ssl",
         "keep_alive": "keep alive, keepalive, nat keep alive, nat keepalive, mantieni attivo, mantenimento connessione",
         "clock": "clock, time, device time, phone time, date and time, ora, orologio, data e ora, ora del telefono",
@@ -149,7 +166,18 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 #: Settings of one word.
 _ONE_WORD = ("address", "domain", "port", "transport", "username")
-_CANONICAL = {name: canonical for canonical, names in SETTINGS.items() for name in names}
+#: Words of a setting's name that tell nothing.
+_ARTICLES = _words("of the del della di de der des du das die the el la le zum vom your il tu votre ihr ihre")
+
+
+def _plain(name: str) -> str:
+    # A SIP server is a server, and so is the address of the server; a form marks what it wants.
+    words = re.sub(r"(?<=\w)[_-](?=\w)|\b[dl]['’]|[\s:=*]{1,9}\Z", " ", name.lower()).split()
+    meant = [word for word in words if word not in _ARTICLES and word != "sip"]
+    return " ".join(meant or words)
+
+
+_CANONICAL = {_plain(name): canonical for canonical, names in SETTINGS.items() for name in names}
 _TRANSPORT = re.compile(r"\b(udp|tcp|tls)\b")
 _SECURE = re.compile(r"\b(?:sips|ssl)\b")
 _TLS = re.compile(r"\b(?:tls|ssl)[ v]{0,3}\d(?!\d)", re.IGNORECASE)
@@ -350,8 +378,10 @@ def _statement(text: str, otherwise: bool | None = None) -> bool | None:
 def _clause(text: str) -> bool | Literal["nothing"] | None:
     """What a clause says; None where another word is in it."""
     words = set(re.findall(r"[^\W_]+", re.sub(r"n['’]t\b", " not", text.lower())))
-    if not words or words - _SUBJECT - _GOOD - _FINE - _DOWN - _NONE or "?" in text:
+    if not words or words - _SUBJECT - _GOOD - _FINE - _DOWN - _NONE - _WITHOUT or "?" in text:
         return None
+    if words & _WITHOUT:
+        return None if words - _SUBJECT - _WITHOUT else False
     good, down, none = (bool(words & meant) for meant in (_GOOD | _FINE, _DOWN, _NONE))
     if down or (none and words & _FINE):
         return None if good or none else False
@@ -404,14 +434,17 @@ def bare(text: str) -> str:
 
 
 def _paired(lines: Sequence[str]) -> Iterator[str]:
-    """The lines, a setting's name alone together with the value in the next line, as a screenshot shows them."""
+    """The lines, a setting's name alone together with the value in the next line, as a screenshot shows them.
+
+    Above another setting a name is a heading, or has no value.
+    """
     name = ""
     for line in filter(None, map(str.strip, lines)):
         if _is_known(line.split()) and line.lower() != "tls":
-            yield from [name] if name else []
             name = line
         else:
-            yield f"{name}: {line}" if name else line
+            own = _named(line.split()) and len(line.split()) > 1
+            yield f"{name}: {line}" if name and not own else line
             name = ""
     yield from [name] if name else []
 
@@ -444,12 +477,12 @@ def _is_transport(words: Sequence[str], number: int) -> bool:
 
 def _named(words: Sequence[str]) -> set[str]:
     """The settings whose names the words may begin with."""
-    names = (_plain(" ".join(words[:length]).rstrip(":=")) for length in range(1, 5))
+    names = (_plain(" ".join(words[:length])) for length in range(1, 5))
     return {_CANONICAL[name] for name in names if name in _CANONICAL}
 
 
 def _is_known(words: Sequence[str]) -> bool:
-    return _plain(" ".join(words).rstrip(":=")) in _CANONICAL
+    return _plain(" ".join(words)) in _CANONICAL
 
 
 def put(found: dict[str, Scalar], name: str, value: Scalar) -> None:
@@ -496,7 +529,8 @@ def _canonical(name: str, value: str) -> Iterator[tuple[str, str]]:
     parts = address(value) if field in ("address", "domain", "username") else Address()
     if field in ("address", "domain") and _HOST.fullmatch(parts.host):
         yield field, parts.host
-        yield from ((one, given) for one, given in (("port", parts.port), ("transport", parts.transport)) if given)
+        implied = (("username", account(parts.user)), ("port", parts.port), ("transport", parts.transport))
+        yield from ((one, given) for one, given in implied if given)
     elif field == "username":
         yield field, account(parts.user or value)
         given = (("domain", parts.host), ("port", parts.port), ("transport", parts.transport))
@@ -536,8 +570,3 @@ def is_sound(name: str, value: str) -> bool:
 def _transport(value: str) -> str:
     kinds = set(_TRANSPORT.findall(value.lower())) | ({"tls"} if _SECURE.search(value.lower()) else set())
     return kinds.pop() if len(kinds) == 1 else value
-
-
-def _plain(name: str) -> str:
-    # A SIP server is a server.
-    return re.sub(r"[\s_-]+", " ", name.strip().lower()).removeprefix("sip ")

@@ -30,7 +30,7 @@ def said(**report: object) -> Iterator[Finding]:
 def test_a_message_of_a_client_has_its_meaning(group: dict[str, Any], where: str) -> None:
     got = {}
     for message in group["messages"]:
-        first = next(said(**{where: [message] if where == "log" else message}), None)
+        first = next(said(**{where: message.splitlines() if where == "log" else message}), None)
         got[message] = (first.about, first.cause) if first else (None, None)
     assert got == dict.fromkeys(group["messages"], (group["about"], group["cause"]))
 

@@ -40,8 +40,9 @@ _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 def readable(line: str) -> str:
     """A line as signatures of ours match it: in lower case, and what are names in it a second time as words.
 
-    ``ERR_CONNECTION_REFUSED`` and ``ConnectionRefused`` are a connection refused.
+    ``ERR_CONNECTION_REFUSED`` and ``ConnectionRefused`` are a connection refused. A typesetter's apostrophe is one.
     """
+    line = line.replace("’", "'")
     words = _JOINT.sub(" ", line).lower()
     return line.lower() if words == line.lower() else f"{line.lower()}\n{words}"
 

@@ -39,10 +39,12 @@ _MESSAGE_LINES = 3
 _SCREENSHOT_LINES = 60
 #: An account at its server, as logs show who registers.
 _REGISTERS = re.compile(
-    r"(?:(?i:regist(?:er|rat)|\b(?:from|to|f|t)\s{0,3}:|identity|account|proxy|\buser\b).{0,200}?\bsips?:|\breg: )"
-    r"([^\s<>@;:]{1,80})@([^\s<>;]{1,253})"
+    r"(?:(?i:regist(?:er|rat)|\b(?:from|to|f|t)\s{0,3}:|identity|account|proxy|\buser\b).{0,200}?\bsips?:|\breg: "
+    r"|(?i:\bregist\w{1,9})\b.{0,100}?\s(?=\+?\d{2,40}@))([^\s<>@;:]{1,80})@([^\s<>;:]{1,253})"
 )
 
+#: A line of a log, which no person wrote.
+_LOGGED = re.compile(r"\d:\d\d:\d\d|SIP/2\.0|\w\[\d|[a-z]\.c[:\s]|0x[0-9a-f]")
 #: What stands between a setting and its value. Without it `User 404` may be an answer.
 _SIGN = re.compile(r"[:=→]|->|\s[-–—]\s")
 
@@ -52,8 +54,8 @@ Problems = dict[str, str]
 
 @dataclass(frozen=True)
 class Said:
-    """What an incident says; None where it says nothing. `subject` is the incident's, `problems` are about invalid
-    fields, `notes` about files that were not read."""
+    """What an incident says; None where it says nothing. `subject` is the incident's, and a long message that a person
+    wrote. `problems` are about invalid fields, `notes` about files that were not read."""
 
     server: str | None = None
     account: str | None = None
@@ -90,7 +92,8 @@ def read(tracker: Tracker, fields: Fields) -> Said:
         return said
 
     server, account = one("server"), one("account")
-    message = printable(text(fields.error_message)).strip()
+    lines = printable(text(fields.error_message)).strip().splitlines()
+    message = "\n".join(lines[: len(spelling.unsigned(lines))]).strip()
     pasted = message.splitlines() if message.count("\n") >= _MESSAGE_LINES else []
     report = ClientReport(
         internet=yes("internet"),
@@ -113,7 +116,8 @@ def read(tracker: Tracker, fields: Fields) -> Said:
             # Whoever writes an incident could name any address: only the service knows the browser's.
             attached = attached.model_copy(update={"settings": settings, "browser": None})
             report = combined(report, attached, f"attached file {shown}", problems)
-    return Said(server, account, incident.subject, report, problems, notes)
+    prose = [] if len(pasted) > _SCREENSHOT_LINES or any(map(_LOGGED.search, pasted)) else pasted
+    return Said(server, account, "\n".join([incident.subject, *prose]), report, problems, notes)
 
 
 def combined(said: ClientReport, more: ClientReport, where: str, problems: Problems) -> ClientReport:
@@ -201,7 +205,8 @@ def _accounts(said: Said) -> set[str]:
 
 def _sentences(said: Said) -> Iterator[str]:
     """What people write about it in their own words."""
-    yield from (said.subject, said.report.error_message or "")
+    for text in (said.subject, said.report.error_message or ""):
+        yield from text.splitlines()
 
 
 def _registering(said: Said) -> set[tuple[str, str]]:

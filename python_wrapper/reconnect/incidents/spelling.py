@@ -24,7 +24,7 @@ _PORT = re.compile(r":(\d{1,5})\Z")
 _NOUN = (
     r"accounts?|users?(?: ?name)?|(?:user|sip|login) ?id|login|ext(?:n|ensions?)?|int|interno|derivato|utente"
     r"|nebenstelle|nst|klappe|apparat|benutzer(?:name)?|teilnehmer(?:in)?|konto|durchwahl|poste|compte|abonné|utilisateur"
-    r"|identifiant|usuario|extensi[oó]n|anexo|cuenta"
+    r"|identifiant|usuario|extensi[oó]n|anexo|cuenta|abonado|ramal"
 )
 #: What may stand between such a word and the name.
 _IS = r"\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?:(?:number|nummer|n[uú]m[eé]ro|nr|no?\.|n[°º]|№)\s{0,3})?"
@@ -53,7 +53,7 @@ _ANSWERED = re.compile(
 )
 #: Who has an account has it under a number; that alone does not say that the number is an account.
 _PERSON = re.compile(
-    r"user.{0,6}|.{1,5} ?id|login|utente|benutzer.{0,4}|teilnehmer.{0,2}|abonné|utilisateur|identifiant|usuario",
+    r"user.{0,6}|.{1,5} ?id|login|utente|benutzer.{0,4}|teilnehmer.{0,2}|abon.{2,3}|utilisateur|identifiant|usuario",
     re.IGNORECASE,
 )
 #: A word that can be a server's name where nobody said that it is one: ordinary words have no digit, dot or hyphen.
@@ -108,12 +108,18 @@ _ALSO_ELSEWHERE = {"si", "on", "an", "ein", "ok", "okay", "y", "n", "1", "0"}
 #: What a sentence that says yes or no by itself is made of, "internet non va" and "no connection at all". Where another
 #: word stands in it, it is about something else, too: "no problem", "non so", "no answer from the server".
 _SUBJECT = _words(
-    """internet connection network data wifi wi fi wlan lan mobile phone device 3g 4g 5g lte the a an my our this
-    it s is are i we there of on at all here now currently right any has have got does do ca il la lo l un una c
-    ce è e di del dati rete connessione telefono linea ho al momento qui ora adesso per tutto proprio das die
-    der ein eine ist es gibt habe hat verbindung netz netzwerk im handy hier gerade momentan überhaupt le les y
-    j ai connexion réseau du d ici maintenant est n ne el los hay tengo conexión conexion red de en aquí ahora
-    datos"""
+    """fi the a an my our this it s is are i we there of on at all here now currently right any has have got
+    does do ca il la lo l un una c ce è e di del ho al momento qui ora adesso per tutto proprio das die der ein
+    eine ist es gibt habe hat im hier gerade momentan überhaupt le les y j ai du d ici maintenant est n ne el
+    los hay tengo de en aquí ahora"""
+)
+_NETWORK = _words(
+    """internet connection network data wifi wi wlan lan 3g 4g 5g lte dati rete connessione verbindung netz netzwerk
+    connexion réseau conexión conexion red datos"""
+)
+#: What has no internet, or does not work itself: a phone that "is offline" may be one that does not register.
+_DEVICE = _words(
+    "mobile phone device telefono linea dispositivo telefon handy gerät téléphone appareil ligne teléfono línea"
 )
 _GOOD = _words(
     """works work working available up online connected va vanno funziona funzionano funzionante presente
@@ -206,7 +212,8 @@ _CLOSINGS = (
 _END = re.compile(rf"(?:{_CLOSINGS})[\s,.!]{{0,5}}", re.IGNORECASE)
 #: Lines of a table or a mail that hold none.
 _NO_SETTING = re.compile(
-    r"[-:|\s=+_]{2,200}|\|?\s{0,5}(?:settings?|name|field|parameter|impostazione|campo|feld)\s{0,5}\|\s{0,5}\w{1,20}\s{0,5}\|?"
+    r"[-:|\s=+_]{2,200}|\|?\s{0,5}(?:settings?|name|field|parameter|parametro|paramètre|parámetro|impostazione"
+    r"|nome campo|campo|feld|einstellung|champ)\s{0,5}[|;,:\t]\s{0,5}(?:value|valore|wert|valeur|valor)\s{0,5}\|?"
     r"|.{0,200}\b(?:wrote|ha scritto|schrieb|a écrit|escribió)\s?:",
     re.IGNORECASE,
 )
@@ -378,10 +385,12 @@ def _statement(text: str, otherwise: bool | None = None) -> bool | None:
 def _clause(text: str) -> bool | Literal["nothing"] | None:
     """What a clause says; None where another word is in it."""
     words = set(re.findall(r"[^\W_]+", re.sub(r"n['’]t\b", " not", text.lower())))
-    if not words or words - _SUBJECT - _GOOD - _FINE - _DOWN - _NONE - _WITHOUT or "?" in text:
+    if not words or words - _SUBJECT - _NETWORK - _DEVICE - _GOOD - _FINE - _DOWN - _NONE - _WITHOUT or "?" in text:
+        return None
+    if words & _DEVICE and not words & _NETWORK:
         return None
     if words & _WITHOUT:
-        return None if words - _SUBJECT - _WITHOUT else False
+        return None if words - _SUBJECT - _NETWORK - _WITHOUT else False
     good, down, none = (bool(words & meant) for meant in (_GOOD | _FINE, _DOWN, _NONE))
     if down or (none and words & _FINE):
         return None if good or none else False
@@ -421,16 +430,20 @@ def bare(text: str) -> str:
     if _TAG.search(text):
         text = html.unescape(_TAG.sub("", _CELL.sub(" ", _BREAK.sub("\n", text))))
     lines = []
-    for line in text.splitlines():
-        line = _LEADER.sub(": ", _MARK.sub("", plain(line)).replace("**", "").replace("`", ""))
-        if _END.fullmatch(line):
-            break
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
+    for line in unsigned(text.splitlines()):
+        line = _LEADER.sub(": ", line.replace("**", "").replace("`", ""))
+        cells = [cell.strip() for cell in re.split(r"[|;,]", line.strip("|"))]
         if len(cells) == 2 and _is_known(cells[0].split()):
             line = ": ".join(cells)
         if not _NO_SETTING.fullmatch(line):
             lines.append(_STUCK.sub(r"\1\2 ", _IN_BRACKETS.sub(", ", _PARAMETER.sub(r"\1,transport=\2", line))))
     return "\n".join(_paired(lines))
+
+
+def unsigned(lines: Sequence[str]) -> list[str]:
+    """The lines of a mail without the marks before them, and without its signature."""
+    shown = [_MARK.sub("", plain(line)) for line in lines]
+    return list(itertools.takewhile(lambda line: not _END.fullmatch(line), shown))
 
 
 def _paired(lines: Sequence[str]) -> Iterator[str]:
@@ -441,7 +454,7 @@ def _paired(lines: Sequence[str]) -> Iterator[str]:
     name = ""
     for line in filter(None, map(str.strip, lines)):
         if _is_known(line.split()) and line.lower() != "tls":
-            name = line
+            name = line.rstrip(":= ")
         else:
             own = _named(line.split()) and len(line.split()) > 1
             yield f"{name}: {line}" if name and not own else line

@@ -12,9 +12,9 @@ from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.client
     CODES,
     SignatureError,
     parse,
-    readable,
     signatures,
 )
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.client_log.words import readable
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.documents import FindingDocument
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.rules import client
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.tables import load
@@ -93,6 +93,14 @@ def test_every_number_is_of_a_signature() -> None:
         ("net::ERR_CONNECTION_REFUSED", "net::err_connection_refused\nnet::err connection refused"),
         ("RemoteCertificateNameMismatch", "remotecertificatenamemismatch\nremote certificate name mismatch"),
         ("Connection refused", "connection refused"),
+        ("The host’s answer", "the host's answer"),
+        # Another language has its known words in English, too, also where accents were lost.
+        ("Connexion refusée", "connexion refusée\n·connection·refused·"),
+        ("Der Server antwortet nicht", "der server antwortet nicht\n·server·answer·not·"),
+        ("Le reseau est inaccessible", "le reseau est inaccessible\n·network·unreachable·"),
+        ("Zertifikat ung\ufffdltig", "zertifikat ung\ufffdltig\n·certificate·wrong·"),
+        ("RÃ©seau", "réseau\n·network·"),
+        ("no connection to host", "no connection to host"),
     ],
 )
 def test_a_name_is_read_as_words_too(line: str, words: str) -> None:

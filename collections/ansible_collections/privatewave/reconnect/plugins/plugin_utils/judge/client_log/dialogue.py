@@ -14,7 +14,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from .signatures import LINE_LIMIT, readable
+from .signatures import LINE_LIMIT
+from .words import readable
 
 #: Lines that the head of a message may have.
 HEAD_LIMIT = 60
@@ -47,7 +48,11 @@ _HEADER = re.compile(
     r"|(?:www|proxy)-authenticate|content-(?:length|type)|[px]-[a-z-]{1,40})\s{0,3}:)"
 )
 #: A line about another method than REGISTER, and a status in it.
-_ELSEWHERE = re.compile(r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|mwi|presence|message-summary)\b")
+_ELSEWHERE = re.compile(
+    r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|mwi|presence|message-summary)\b"
+    # A call; what codecs it lacks is told of it (`media_not_acceptable`).
+    r"|^(?!.{0,300}\b(?:488|606)\b).{0,200}\b(?:(?:incoming|outgoing|missed) call|call (?:end|fail|reject|decline))"
+)
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
 #: A line about a service that no registration needs; as a parameter of a contact it means nothing.
 _SERVICE = re.compile(
@@ -61,6 +66,8 @@ _SERVICE = re.compile(
 _SETTING = re.compile(
     r"(?i)time-?out\w{0,9}(?: (?:value|is|set|to|of|in)){0,3}\s?[=:]?\s?(?!408\b)\d"
     r"|time-?out ?(?:handler|timer|task|thread|manager|policy|listener)"
+    r"|time-?out\b.{0,40}\b(?:set to|is now|will be) \d"
+    r"|\b(?:verif|check|reject|allow|accept|enable|validat|ignor|requir|use|trust)\w{0,7}\b.{0,60}[:=]\s?(?:yes|no|true|false|on|off|[01])$"
     r"|\w_(?:check|verify|verification|enabled?|timeout|interval|retry|retries)\s?[=:]\s?\w"
 )
 _FAILS = re.compile(r"(?i)fail|err|exception|refused|unreach|timed|cannot|unable")

@@ -32,19 +32,7 @@ SITE_LIMIT, PATTERNS_LIMIT = 200, 20
 WAYS_LIMIT = 12_000
 #: Seconds that the signatures of a site may take for one log.
 SITE_SECONDS = 5.0
-#: Where a word begins within a name that a program gave an error.
-_JOINT = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
-
-
-def readable(line: str) -> str:
-    """A line as signatures of ours match it: in lower case, and what are names in it a second time as words.
-
-    ``ERR_CONNECTION_REFUSED`` and ``ConnectionRefused`` are a connection refused. A typesetter's apostrophe is one.
-    """
-    line = line.replace("’", "'")
-    words = _JOINT.sub(" ", line).lower()
-    return line.lower() if words == line.lower() else f"{line.lower()}\n{words}"
 
 
 class SignatureError(ValueError):

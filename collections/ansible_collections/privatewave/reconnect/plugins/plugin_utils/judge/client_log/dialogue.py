@@ -76,7 +76,8 @@ _PARTS = re.compile(r"[;|]|\. | [-–—] ")
 _REQUESTED = re.compile(r"\bREGISTER\b|\bSIP/2\.0\b")
 _REGISTERS = re.compile(rf"{_REQUESTED.pattern}|(?i:\bregistration\b|\bsip (?:account|login|register|server)\b)")
 _FAILED = re.compile(
-    rf"{_FAILS.pattern}|time-?out\b(?!\s?[=:]?\s?\d)|forbidden|denied|reject|unauthori|expired|(?<![\w.:,])[3-6]\d\d\b(?![.:]\d)"
+    rf"{_FAILS.pattern}|time-?out\b(?!\s?[=:]?\s?\d|.{{0,40}}\bset to\b)|forbidden|denied|reject|unauthori|expired"
+    r"|(?<![\w.:,])[3-6]\d\d\b(?![.:]\d)"
 )
 #: A client that says in words that it is registered …
 _REGISTERED = re.compile(

@@ -31,6 +31,6 @@ def secret(value: SecretStr | None, file: Path | None, what: str) -> str:
     if (words := value.get_secret_value().strip() if value is not None else "") or file is None:
         return words
     try:
-        return file.expanduser().read_text(encoding="utf-8").strip()
+        return file.expanduser().read_text(encoding="utf-8-sig").strip()
     except (OSError, RuntimeError, ValueError):
         raise InputError(f"Cannot read the {what}.") from None

@@ -21,6 +21,13 @@ HIDDEN = re.compile(
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
+#: What an editor on Windows puts before a text; without it, every other byte of UTF-16 is a zero.
+_ENCODINGS = {
+    "utf-8-sig": re.compile(rb"\xef\xbb\xbf"),
+    "utf-16": re.compile(rb"\xff\xfe|\xfe\xff"),
+    "utf-16-le": re.compile(rb"(?:[\t\r\n -~]\x00){2}"),
+    "utf-16-be": re.compile(rb"(?:\x00[\t\r\n -~]){2}"),
+}
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -43,6 +50,11 @@ def printable_document(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {printable(str(name)): printable_document(inner) for name, inner in value.items()}
     return [printable_document(inner) for inner in value] if isinstance(value, list) else value
+
+
+def encoding_of(content: bytes) -> str:
+    """In what a text was saved, by how it begins."""
+    return next((name for name, begins in _ENCODINGS.items() if begins.match(content)), "utf-8")
 
 
 def plain_json(content: str | bytes) -> Any:

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from reconnect.errors import InputError
 from reconnect.incidents import spelling
 from reconnect.incidents.spelling import Scalar
-from reconnect.text import one_line, plain_json, printable, printable_document
+from reconnect.text import encoding_of, one_line, plain_json, printable, printable_document
 
 MAX_BYTES = 1024 * 1024
 MAX_LOG_LINES, MAX_SETTINGS = 5000, 100
@@ -135,11 +135,9 @@ def _log(file: BinaryIO, path: Path) -> list[str]:
 
 def _log_lines(file: BinaryIO, path: Path) -> Iterator[str]:
     """The lines of a log, each cut to MAX_LINE characters; a line that never ends costs no more than that."""
-    head = file.read(2)
-    encoding = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(head, "utf-8")
-    decode = codecs.getincrementaldecoder(encoding)("replace").decode
+    block = file.read(4)
+    decode = codecs.getincrementaldecoder(encoding_of(block))("replace").decode
     seen, kept = 0, ""
-    block = b"" if encoding != "utf-8" else head
     while True:
         chunk = file.read(_CHUNK)
         seen += len(chunk)
@@ -159,7 +157,7 @@ def _text(file: BinaryIO, path: Path) -> str:
     content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InputError(f"The client report {one_line(path)} is larger than {MAX_BYTES // 1024} KiB.")
-    return printable(content.decode("utf-8", errors="replace").replace("\r\n", "\n"))
+    return printable(content.decode(encoding_of(content), errors="replace").replace("\r\n", "\n"))
 
 
 def _structured(path: Path, text: str) -> dict[str, Any]:

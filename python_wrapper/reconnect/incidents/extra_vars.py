@@ -62,11 +62,14 @@ def _file(word: str, flags: dict[str, str]) -> str:
     try:
         with path.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
-        text = content.decode()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(f"Cannot read the file of variables '{one_line(path)}': {one_line(error, 160)}.") from None
     if len(content) > MAX_BYTES:
         raise InputError(f"The file of variables '{one_line(path)}' is larger than {MAX_BYTES // 1024} KiB.")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise InputError(f"The file of variables '{one_line(path)}' is no UTF-8 text. Save it as UTF-8.") from None
     if text.startswith("$ANSIBLE_VAULT"):
         raise InputError(
             f"The file of variables '{one_line(path)}' is encrypted as a whole, so its names cannot be checked. "

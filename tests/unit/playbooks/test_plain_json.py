@@ -30,6 +30,14 @@ def test_a_number_that_is_none_is_refused(number: str) -> None:
         FilterModule().filters()["plain_json"](f'{{"settings": {{"port": {number}}}}}')
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_of_windows_is_read(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_bytes('{\r\n"error_message": "ungültig"}'.encode(encoding))
+    # As Ansible's own lookup gives it.
+    text = (tmp_path / "report.json").read_text(encoding="utf-8", errors="surrogateescape")
+    assert FilterModule().filters()["plain_json"](text) == {"error_message": "ungültig"}
+
+
 def test_whatever_a_stranger_says_is_read_so() -> None:
     files = [path for path in (COLLECTION / "plugins").rglob("*.py") if "json.load" in path.read_text(encoding="utf-8")]
     assert {path.name for path in files} == OWN

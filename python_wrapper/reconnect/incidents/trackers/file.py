@@ -25,7 +25,7 @@ from reconnect.errors import InputError, TrackerError
 from reconnect.incidents.trackers.tracker import MAX_FILE_BYTES, MOST_CHANGES, Attachment, Change, Comment, Details
 from reconnect.names import Incident
 from reconnect.settings.trackers import FileSettings
-from reconnect.text import one_line
+from reconnect.text import encoding_of, one_line
 
 #: How large the incident itself may be, in bytes, and how long another run may write to it, in seconds.
 MAX_INCIDENT_BYTES = 16 * 1024 * 1024
@@ -120,11 +120,15 @@ class FileTracker:
 
     def _text(self, file: Path) -> str:
         try:
-            return _content(file, MAX_INCIDENT_BYTES).decode("utf-8", errors="replace")
+            content = _content(file, MAX_INCIDENT_BYTES)
         except FileNotFoundError:
             return ""
         except OSError as error:
             raise TrackerError(f"Cannot read the incident file {one_line(file)}: {_reason(error)}.") from None
+        if (encoding := encoding_of(content)).startswith("utf-16"):
+            # What is appended to it would not be read back.
+            raise TrackerError(f"Cannot read the incident file {one_line(file)}: it is UTF-16. Save it as UTF-8.")
+        return content.decode(encoding, errors="replace")
 
     def _append(self, file: Path, text: str) -> None:
         try:

@@ -45,6 +45,13 @@ def test_the_catalogue_is_listed_and_explained(product: Workplace) -> None:
     assert all(cause["name"] in product.reconnect("causes").stdout for cause in listed[:3])
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_evidence_that_an_editor_saved_is_judged(product: Workplace, tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "evidence.json").write_bytes(json.dumps(EVIDENCE).encode(encoding))
+    ended = product.reconnect("judge", str(tmp_path / "evidence.json"))
+    assert (ended.code, ended.stdout.split()[0]) == (10, "pbx22"), ended.stderr
+
+
 def test_an_unknown_cause_names_its_neighbours(product: Workplace) -> None:
     ended = product.reconnect("causes", "database_stoped")
     assert ended.code == 2

@@ -173,10 +173,31 @@ def test_a_log_of_any_length_is_read_in_bounded_memory(tmp_path: Path) -> None:
     assert max(map(len, log)) <= client_report.MAX_LINE * 6
 
 
-def test_a_log_in_another_encoding_is_text(tmp_path: Path) -> None:
+WINDOWS = ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", *WINDOWS])
+def test_a_log_in_another_encoding_is_text(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "client.log"
-    path.write_bytes("10:00 Zertifikat ungültig\r\n10:01 Ende".encode("utf-16"))
+    path.write_bytes("10:00 Zertifikat ungültig\r\n10:01 Ende".encode(encoding))
     assert client_report.read(path).log == ["10:00 Zertifikat ungültig", "10:01 Ende"]
+
+
+def test_zeros_before_a_log_are_no_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "client.log"
+    path.write_bytes(bytes(8) + b"10:00 it starts again\n")
+    assert client_report.read(path).log == [r"\x00" * 8 + "10:00 it starts again"]
+
+
+@pytest.mark.parametrize("encoding", WINDOWS)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("r.json", '{\r\n"error_message": "ungültig"}\r\n'), ("r.yml", "error_message: ungültig\r\ninternet: true\r\n")],
+)
+def test_a_report_of_windows_is_read(tmp_path: Path, encoding: str, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content.encode(encoding))
+    assert client_report.read(path).error_message == "ungültig"
 
 
 def test_a_report_with_fields(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_ansible_gets_the_words_as_they_are(tmp_path: Path, monkeypatch: pytest.
         ("@ours.yml", "does not set 'reconnect_run_id'."),
         ("@vault.yml", "is encrypted as a whole, so its names cannot be checked."),
         ("@large.yml", "is larger than 1024 KiB."),
-        ("@binary.yml", "Cannot read the file of variables"),
+        ("@binary.yml", "is no UTF-8 text. Save it as UTF-8."),
     ],
 )
 def test_what_is_invalid_is_one_sentence(

@@ -228,6 +228,17 @@ def test_accounts_in_a_csv_file(tmp_path: Path) -> None:
     assert [one.where for one in found.mistakes] == ["accounts.csv:4", "accounts.csv:3"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_csv_file_of_windows(tmp_path: Path, encoding: str) -> None:
+    before = of_csv(tmp_path, CSV, delimiter=";")
+    (tmp_path / "accounts.csv").write_bytes(CSV.replace("\n", "\r\n").encode(encoding))
+    found = accounts.load({"plugin": "csv", "delimiter": ";"}, str(tmp_path))
+    assert (found.accounts, found.mistakes) == (before.accounts, before.mistakes)
+    (tmp_path / "accounts.csv").write_bytes("username\nAnnüt\n".encode("latin-1"))
+    with pytest.raises(accounts.RegistryError, match=r"no UTF-8 text\. Save it as UTF-8\."):
+        accounts.load({"plugin": "csv"}, str(tmp_path))
+
+
 def test_a_csv_file_with_mistakes(tmp_path: Path) -> None:
     found = of_csv(tmp_path, "username,pasword\n1001,x\n")
     assert "There is no column 'pasword'." in [one.sentence for one in found.mistakes]

@@ -56,6 +56,16 @@ def test_the_latest_change_counts_and_is_written_once(tmp_path: Path, name: str)
     assert written.count("Third level") == 1
 
 
+def test_an_incident_of_windows_is_read_or_says_what_to_do(tmp_path: Path) -> None:
+    file, text = tmp_path / "incident.md", "Server: pbx22\r\n\r\nAccount: 1001\r\n"
+    tracker = open_incident(Incident.parse(f"file:{file}"), Settings())
+    file.write_text(text, encoding="utf-8-sig", newline="")
+    assert tracker.read().fields["Server"] == "pbx22"
+    file.write_text(text, encoding="utf-16", newline="")
+    with pytest.raises(TrackerError, match=r"it is UTF-16\. Save it as UTF-8\."):
+        tracker.read()
+
+
 def test_what_it_is_about_stands_at_its_beginning(tmp_path: Path) -> None:
     (tmp_path / "incident.md").write_text("Server: pbx22\nError message: 408: gone\n\nAccount: 1001\n")
     (tmp_path / "client.log").write_text("line\n")

@@ -14,7 +14,8 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._text import
 def _plain_json(text: str) -> Any:
     # Ansible's own `from_json` takes objects with a key such as `__ansible_vault` for values of Ansible.
     try:
-        return plain_json(str(text))
+        # The bytes of a file that is no UTF-8 are escaped: JSON tells its own encoding.
+        return plain_json(str(text).encode("utf-8", "surrogateescape"))
     except ValueError as error:
         raise AnsibleFilterError(f"This is not JSON: {error}.") from None
 

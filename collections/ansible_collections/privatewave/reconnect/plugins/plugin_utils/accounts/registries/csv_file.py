@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import stat
@@ -57,8 +58,10 @@ class Registry:
                 raise RegistryError(f"Others may read the passwords in {self.file}. Run: chmod 600 {self.file}")
             if status.st_size > FILE_LIMIT:
                 raise RegistryError(f"The account registry {self.file} is larger than {FILE_LIMIT // 1024**2} MiB.")
-            return self.file.read_text(encoding="utf-8-sig")
+            with self.file.open("rb") as opened:
+                is_utf16 = opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            return self.file.read_text(encoding="utf-16" if is_utf16 else "utf-8-sig")
         except OSError as error:
             raise RegistryError(f"Cannot read the account registry {self.file}: {error.strerror}.") from None
-        except UnicodeDecodeError:
-            raise RegistryError(f"The account registry {self.file} is no UTF-8 text.") from None
+        except UnicodeError:
+            raise RegistryError(f"The account registry {self.file} is no UTF-8 text. Save it as UTF-8.") from None

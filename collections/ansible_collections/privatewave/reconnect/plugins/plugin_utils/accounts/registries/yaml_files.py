@@ -75,7 +75,7 @@ class Registry:
         except OSError as error:
             raise MistakeError(Mistake(f"{name}:1", f"It cannot be read: {error.strerror}.")) from None
         except UnicodeDecodeError:
-            raise MistakeError(Mistake(f"{name}:1", "It is no UTF-8 text.")) from None
+            raise MistakeError(Mistake(f"{name}:1", "It is no UTF-8 text. Save it as UTF-8.")) from None
 
 
 def _plain_text(file: Path) -> str:

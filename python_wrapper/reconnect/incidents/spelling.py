@@ -22,7 +22,7 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9A-Fa-f:]{2,45}\]?")
 _PORT = re.compile(r":(\d{1,5})\Z")
 #: Words that stand before an account's name, in a sentence or a field.
 _NOUN = (
-    r"accounts?|users?(?: ?name)?|(?:user|sip|login) ?id|login|ext(?:n|ensions?)?|int|interno|derivato|utente"
+    r"accounts?|users?(?: ?name)?|(?:user|sip|login)[ -]?id|login|ext(?:n|ensions?)?|int|interno|derivato|utente"
     r"|nebenstelle|nst|klappe|apparat|benutzer(?:name)?|teilnehmer(?:in)?|konto|durchwahl|poste|compte|abonné|utilisateur"
     r"|identifiant|usuario|extensi[oó]n|anexo|cuenta|abonado|ramal"
 )
@@ -53,7 +53,7 @@ _ANSWERED = re.compile(
 )
 #: Who has an account has it under a number; that alone does not say that the number is an account.
 _PERSON = re.compile(
-    r"user.{0,6}|.{1,5} ?id|login|utente|benutzer.{0,4}|teilnehmer.{0,2}|abon.{2,3}|utilisateur|identifiant|usuario",
+    r"user.{0,6}|.{1,5}[ -]?id|login|utente|benutzer.{0,4}|teilnehmer.{0,2}|abon.{2,3}|utilisateur|identifiant|usuario",
     re.IGNORECASE,
 )
 #: A word that can be a server's name where nobody said that it is one: ordinary words have no digit, dot or hyphen.
@@ -108,14 +108,15 @@ _ALSO_ELSEWHERE = {"si", "on", "an", "ein", "ok", "okay", "y", "n", "1", "0"}
 #: What a sentence that says yes or no by itself is made of, "internet non va" and "no connection at all". Where another
 #: word stands in it, it is about something else, too: "no problem", "non so", "no answer from the server".
 _SUBJECT = _words(
-    """fi the a an my our this it s is are i we there of on at all here now currently right any has have got
+    """the a an my our this it s is are i we there of on at all here now currently right any has have got
     does do ca il la lo l un una c ce è e di del ho al momento qui ora adesso per tutto proprio das die der ein
     eine ist es gibt habe hat im hier gerade momentan überhaupt le les y j ai du d ici maintenant est n ne el
     los hay tengo de en aquí ahora"""
 )
+#: Without Wi-Fi or mobile data a phone may still have the other.
+_LINKS = _words("wifi wi fi wlan lan 3g 4g 5g lte data dati datos")
 _NETWORK = _words(
-    """internet connection network data wifi wi wlan lan 3g 4g 5g lte dati rete connessione verbindung netz netzwerk
-    connexion réseau conexión conexion red datos"""
+    "internet connection network rete connessione verbindung netz netzwerk connexion réseau conexión conexion red"
 )
 #: What has no internet, or does not work itself: a phone that "is offline" may be one that does not register.
 _DEVICE = _words(
@@ -142,29 +143,26 @@ _WITHOUT = _words("without senza ohne sans sin")
 SETTINGS: dict[str, tuple[str, ...]] = {
     canonical: tuple(" ".join(names.split()).split(", "))
     for canonical, names in {
-        "address": """address, server, host, hostname, host name, server address, server name, server host, sip server,
-            registrar, registrar server, proxy, proxy server, sip proxy, outbound proxy, outbound server, pbx,
-            indirizzo, indirizzo server, server sip, server proxy, server di registrazione, nome server, nome host,
-            centralino, adresse, serveur, serveur sip, serveur proxy, serveur d'enregistrement, nom du serveur, nom
-            d'hôte, hôte, adresse du serveur, serveradresse, servername, registrierungsserver, telefonanlage, servidor,
-            servidor sip, servidor proxy, servidor de registro, dirección, dirección del servidor, nombre del servidor,
-            centralita""",
-        "domain": """domain, sip domain, domain name, realm, dominio, dominio sip, domaine, domäne, sip domäne""",
-        "port": """port, sip port, server port, port number, porta, porta sip, porta server, puerto, puerto sip, puerto
-            del servidor, port du serveur, serverport""",
-        "transport": """transport, protocol, sip transport, transport protocol, transport type, connection type,
-            trasporto, protocollo, protocollo di trasporto, tipo di trasporto, tipo di connessione, transportprotokoll,
-            transportart, protokoll, verbindungstyp, protocole, protocole de transport, type de transport, transporte,
-            protocolo, protocolo de transporte, tipo de transporte""",
-        "username": """username, user, user name, user id, userid, account, account name, account id, account number,
-            extension, extension number, sip user, sip username, sip id, sip uri, login, login name, login id, auth
-            name, auth id, auth user, auth username, authorization name, authorization user, authentication name,
-            authentication id, authentication user, authentication username, phone number, utente, nome utente, utente
-            sip, interno, numero interno, nome account, id utente, id account, nome autenticazione, id autenticazione,
-            uri sip, utilisateur, nom d'utilisateur, identifiant, identifiant sip, nom du compte, numéro de poste,
-            benutzer, benutzername, benutzerkennung, anmeldename, kontoname, nebenstelle, nebenstellennummer, durchwahl,
-            teilnehmer, konto, compte, poste, usuario, nombre de usuario, id de usuario, usuario de autenticación,
-            cuenta, nombre de cuenta, extensión""",
+        "address": """address, server, host, hostname, server address, server name, server host, registrar, registrar
+            server, proxy, proxy server, outbound proxy, outbound server, pbx, indirizzo, indirizzo server, server
+            proxy, server di registrazione, nome server, nome host, centralino, adresse, serveur, serveur proxy, serveur
+            d'enregistrement, nom du serveur, nom d'hôte, hôte, adresse du serveur, serveradresse, registrierungsserver,
+            telefonanlage, servidor, servidor proxy, servidor de registro, dirección, dirección del servidor, nombre del
+            servidor, centralita""",
+        "domain": """domain, domain name, realm, dominio, domaine, domäne""",
+        "port": """port, server port, port number, porta, porta server, puerto, puerto del servidor, port du serveur""",
+        "transport": """transport, protocol, transport protocol, transport type, connection type, trasporto, protocollo,
+            protocollo di trasporto, tipo di trasporto, tipo di connessione, transportprotokoll, transportart,
+            protokoll, verbindungstyp, protocole, protocole de transport, type de transport, transporte, protocolo,
+            protocolo de transporte, tipo de transporte""",
+        "username": """username, user, user id, account, account name, account id, account number, extension, extension
+            number, sip id, sip uri, login, login name, login id, auth name, auth id, auth user, auth username,
+            authorization name, authorization user, authentication name, authentication id, authentication user,
+            authentication username, phone number, utente, nome utente, interno, numero interno, nome account, id
+            utente, id account, nome autenticazione, id autenticazione, utilisateur, nom d'utilisateur, identifiant, nom
+            du compte, numéro de poste, benutzer, benutzername, benutzerkennung, anmeldename, kontoname, nebenstelle,
+            nebenstellennummer, durchwahl, teilnehmer, konto, compte, poste, usuario, nombre de usuario, id de usuario,
+            usuario de autenticación, cuenta, nombre de cuenta, extensión""",
         "tls_version": "tls version, tls, ssl version, minimum tls version, versione tls, versione ssl",
         "keep_alive": "keep alive, keepalive, nat keep alive, nat keepalive, mantieni attivo, mantenimento connessione",
         "clock": "clock, time, device time, phone time, date and time, ora, orologio, data e ora, ora del telefono",
@@ -178,9 +176,9 @@ _ARTICLES = _words("of the del della di de der des du das die the el la le zum v
 
 def _plain(name: str) -> str:
     # A SIP server is a server, and so is the address of the server; a form marks what it wants.
-    words = re.sub(r"(?<=\w)[_-](?=\w)|\b[dl]['’]|[\s:=*]{1,9}\Z", " ", name.lower()).split()
+    words = re.sub(r"(?<=\w)[_-](?=\w)|\b[dl]['’]|\([^()]{0,40}\)|[\s:=*]{1,9}\Z", " ", name.lower()).split()
     meant = [word for word in words if word not in _ARTICLES and word != "sip"]
-    return " ".join(meant or words)
+    return "".join(meant or words)
 
 
 _CANONICAL = {_plain(name): canonical for canonical, names in SETTINGS.items() for name in names}
@@ -206,10 +204,12 @@ _MARK = re.compile(r"^(?:\s{0,5}>){1,9}\s{0,5}|^\s{0,9}(?:\d{1,2}[.)]|[-*•])\s
 _LEADER = re.compile(r"\s?(?:\.{3,200}|…{1,200})\s?")
 #: Where a mail's signature begins.
 _CLOSINGS = (
-    r"--|(?:(?:kind|best|warm) )?regards|thanks|thank you|(?:cordiali|distinti) saluti|saluti|grazie"
-    r"|(?:mit freundlichen|viele|beste) grü(?:ß|ss)en?|danke|cordialement|bien à vous|merci|(?:un )?saludos?|gracias"
+    r"--|(?:(?:kind|best|warm) )?regards|best|cheers|sincerely|thanks|thank you|(?:cordiali |distinti )?saluti|grazie"
+    r"|(?:(?:mit freundlichen|viele|liebe|beste) )?gr[uü](?:ß|ss)(?:en?)?|mfg|lg|vg|danke|vielen dank|cordialement"
+    r"|bien à vous|amicalement|merci|(?:(?:un|cordial) ){0,2}saludos?|atentamente|gracias"
 )
-_END = re.compile(rf"(?:{_CLOSINGS})[\s,.!]{{0,5}}", re.IGNORECASE)
+#: A name may follow in the same line.
+_END = re.compile(rf"(?:{_CLOSINGS})(?:[\s,.!]{{1,3}}[^\W\d_]{{2,20}}){{0,2}}[\s,.!]{{0,5}}", re.IGNORECASE)
 #: Lines of a table or a mail that hold none.
 _NO_SETTING = re.compile(
     r"[-:|\s=+_]{2,200}|\|?\s{0,5}(?:settings?|name|field|parameter|parametro|paramètre|parámetro|impostazione"
@@ -300,7 +300,7 @@ def _servers(text: str, known: Collection[str]) -> list[str]:
 def account(text: str) -> str:
     """The account that a text names, without what people write around it. It may not be a valid one."""
     rest = plain(text)[:400]
-    if rest.count("@") > 1:
+    if rest.count("@") > 1 or rest.lower().startswith("mailto:"):
         return rest
     if channel := re.fullmatch(r"(?i:pj)?(?i:sip)/(\d{2,40})(?:-[0-9a-fA-F]{1,16})?", rest):
         # As Asterisk names its channels.
@@ -377,24 +377,31 @@ def _statement(text: str, otherwise: bool | None = None) -> bool | None:
     """
     clauses = [clause for clause in re.split(r"[,;.:!–]", text) if re.search(r"\w", clause)]
     said = {_clause(clause) for clause in clauses}
-    if not clauses or None in said or {True, False} <= said:
+    # "Nothing" confirms a no, and alone it is no answer.
+    if not clauses or None in said or {True, False} <= said or ("none" in said and otherwise is None):
         return None
     return next((one for one in (True, False) if one in said), otherwise)
 
 
-def _clause(text: str) -> bool | Literal["nothing"] | None:
-    """What a clause says; None where another word is in it."""
+def _clause(text: str) -> bool | Literal["nothing", "none"] | None:
+    """What a clause says: nothing, or nothing but a none; None where another word is in it."""
     words = set(re.findall(r"[^\W_]+", re.sub(r"n['’]t\b", " not", text.lower())))
-    if not words or words - _SUBJECT - _NETWORK - _DEVICE - _GOOD - _FINE - _DOWN - _NONE - _WITHOUT or "?" in text:
+    if (
+        not words
+        or words - _SUBJECT - _NETWORK - _LINKS - _DEVICE - _GOOD - _FINE - _DOWN - _NONE - _WITHOUT
+        or "?" in text
+    ):
         return None
-    if words & _DEVICE and not words & _NETWORK:
-        return None
-    if words & _WITHOUT:
-        return None if words - _SUBJECT - _NETWORK - _WITHOUT else False
     good, down, none = (bool(words & meant) for meant in (_GOOD | _FINE, _DOWN, _NONE))
-    if down or (none and words & _FINE):
-        return None if good or none else False
-    return False if none else True if good else "nothing"
+    named = bool(words & _NETWORK)
+    if words & _WITHOUT:
+        return False if named and not (good or down or none) else None
+    if not (down or none):
+        return True if good else "nothing"
+    if none and not (named or good or down) and not words & (_LINKS | _DEVICE):
+        return "none"
+    about_another = not named and words & (_LINKS | _DEVICE)
+    return None if about_another or (down and (good or none)) or (none and words & _FINE) else False
 
 
 def settings(text: str) -> tuple[dict[str, Scalar], list[str]]:
@@ -518,7 +525,7 @@ def _setting(part: str) -> tuple[str, str] | None:
         return "account", part.strip("<>")
     part = part if "(" in part else part.rstrip(")")
     match = re.fullmatch(
-        r"[\"']?([^\W\d_][\w. '’/-]{0,60}?)[\"']?\s{0,5}(?:[:=]|->|→|\s[-–—]\s)\s{0,5}(\S.{0,399})", part
+        r"[\"']?([^\W\d_][\w. '’/()-]{0,60}?)[\"']?\s{0,5}(?:[:=]|->|→|\s[-–—]\s)\s{0,5}(\S.{0,399})", part
     )
     words = match[1].split() if match is not None else []
     # `registrar pbx1.example.com:5061` has its sign within the value.

@@ -19,6 +19,7 @@ Scalar = str | int | float | bool | None
 _SCHEME = re.compile(r"(?:sips?|tel|https?|tls|tcp|udp)(?::(?://)?|[ :])\s*(?=\S)", re.IGNORECASE)
 _URI = re.compile(r"[^<]{0,200}<\s*([^<>]{1,300})>[^<>]{0,100}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9A-Fa-f:]{2,45}\]?")
+_PORTS = ("5060", "5061")
 _PORT = re.compile(r":(\d{1,5})\Z")
 #: Words that stand before an account's name, in a sentence or a field.
 _NOUN = (
@@ -68,7 +69,7 @@ _FOREIGN = re.compile(r"[{}$;\\*~|&`]|\.\./|:!")
 _PHONE = re.compile(r"(?i)\b(?:tel|phone|fax|cell|mobile|mobil|handy|telefon\w?)")
 #: The only number of a text, beside a person's name: `Mario Rossi, 1005`, `1005 (Mario Rossi)`; a phone is none.
 _BESIDE = re.compile(
-    r"(?:[^\d@]{0,80}[,(:#–-]\s?)?(?P<name>\+?\d{2,40})\)?(?:\s?[,(–-]\s?[^\d@]{0,80})?",
+    r"(?:[^\d@]{0,80}[,(:#–—-]\s?)?(?P<name>\+?\d{2,40})\)?(?:\s?[,(–—-]\s?[^\d@]{0,80})?",
     re.IGNORECASE,
 )
 #: Characters that no one sees, and spaces of other kinds.
@@ -122,10 +123,11 @@ _NETWORK = _words(
 _DEVICE = _words(
     "mobile phone device telefono linea dispositivo telefon handy gerät téléphone appareil ligne teléfono línea"
 )
-_GOOD = _words(
-    """works work working available up online connected va vanno funziona funzionano funzionante presente
-    disponibile connesso connessa collegato attiva geht funktioniert läuft verbunden verfügbar marche fonctionne
-    connecté disponible funciona conectado conectada"""
+_AVAILABLE = _words("available presente disponibile verfügbar disponible")
+_GOOD = _AVAILABLE | _words(
+    """works work working up online connected va vanno funziona funzionano funzionante connesso
+    connessa collegato attiva geht funktioniert läuft verbunden marche fonctionne connecté funciona conectado
+    conectada"""
 )
 #: These say how good it is: without it something may still work.
 _FINE = _words("""ok okay fine good well bene buona gut bien""")
@@ -160,9 +162,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
             authorization name, authorization user, authentication name, authentication id, authentication user,
             authentication username, phone number, utente, nome utente, interno, numero interno, nome account, id
             utente, id account, nome autenticazione, id autenticazione, utilisateur, nom d'utilisateur, identifiant, nom
-            du compte, numéro de poste, benutzer, benutzername, benutzerkennung, anmeldename, kontoname, nebenstelle,
-            nebenstellennummer, durchwahl, teilnehmer, konto, compte, poste, usuario, nombre de usuario, id de usuario,
-            usuario de autenticación, cuenta, nombre de cuenta, extensión""",
+            du compte, numéro de poste, benutzer, benutzername, benutzerkennung, benutzer id, anmeldename, kontoname,
+            nebenstelle, nebenstellennummer, durchwahl, teilnehmer, konto, compte, poste, usuario, nombre de usuario, id
+            de usuario, usuario de autenticación, cuenta, nombre de cuenta, extensión""",
         "tls_version": "tls version, tls, ssl version, minimum tls version, versione tls, versione ssl",
         "keep_alive": "keep alive, keepalive, nat keep alive, nat keepalive, mantieni attivo, mantenimento connessione",
         "clock": "clock, time, device time, phone time, date and time, ora, orologio, data e ora, ora del telefono",
@@ -182,6 +184,8 @@ def _plain(name: str) -> str:
 
 
 _CANONICAL = {_plain(name): canonical for canonical, names in SETTINGS.items() for name in names}
+# Where another setting ends: "user 1005 password x".
+_CANONICAL |= dict.fromkeys(map(_plain, ("password", "passwort", "kennwort", "mot de passe", "contraseña")), "password")
 _TRANSPORT = re.compile(r"\b(udp|tcp|tls)\b")
 _SECURE = re.compile(r"\b(?:sips|ssl)\b")
 _TLS = re.compile(r"\b(?:tls|ssl)[ v]{0,3}\d(?!\d)", re.IGNORECASE)
@@ -276,7 +280,8 @@ def servers(text: str, known: Collection[str]) -> list[str]:
         return found
     # Where another word may name a host, or one is taken back, nobody knows which is meant.
     words = [] if _NOT.search(text) or _FOREIGN.search(text) else re.findall(r"[\w.-]*[^\W_][\w.-]*", text[:400])
-    named = [_servers(word, known) for word in words if _HOST_WORD.fullmatch(word) or re.search(r"\d", word)]
+    hosts = [word for word in words if (_HOST_WORD.fullmatch(word) or re.search(r"\d", word)) and word not in _PORTS]
+    named = [_servers(word, known) for word in hosts]
     return sorted({name for one in named for name in one}) if all(named) else []
 
 
@@ -307,7 +312,7 @@ def account(text: str) -> str:
         return channel[1]
     rest = rest[noun.end() :] if (noun := _NOUNS.match(rest)) and noun.end() < len(rest) else rest
     found = address(rest)
-    name = (found.user or found.host).strip(" .,;\"'“”()")
+    name = (found.user or found.host).strip(" .,;!\"'“”()")
     if re.fullmatch(r"\+?[0-9][0-9 ()./-]{5,40}", name) and name[0] == "+":
         name = "+" + re.sub(r"\D", "", name)
     if _LOOKS_NUMERIC.fullmatch(name) and not name.isdigit() and sum(map(str.isdigit, name)) * 2 >= len(name):
@@ -400,7 +405,7 @@ def _clause(text: str) -> bool | Literal["nothing", "none"] | None:
         return True if good else "nothing"
     if none and not (named or good or down) and not words & (_LINKS | _DEVICE):
         return "none"
-    about_another = not named and words & (_LINKS | _DEVICE)
+    about_another = not named and words & (_LINKS | _DEVICE | _AVAILABLE)
     return None if about_another or (down and (good or none)) or (none and words & _FINE) else False
 
 

@@ -51,7 +51,8 @@ _HEADER = re.compile(
 _ELSEWHERE = re.compile(
     r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|mwi|presence|message-summary)\b"
     # A call; what codecs it lacks is told of it (`media_not_acceptable`).
-    r"|^(?!.{0,300}\b(?:488|606)\b).{0,200}\b(?:(?:incoming|outgoing|missed) call|call (?:end|fail|reject|decline))"
+    r"|^(?!.{0,300}\b(?:488|606)\b).{0,200}\b(?:(?:incoming|outgoing|missed) call"
+    r"|call (?:end|fail|reject|decline)|anruf|chiamata|appel |llamada)"
 )
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
 #: A line about a service that no registration needs; as a parameter of a contact it means nothing.

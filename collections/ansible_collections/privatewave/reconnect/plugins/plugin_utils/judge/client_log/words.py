@@ -56,7 +56,11 @@ def _words() -> dict[str, tuple[str, bool]]:
 
 @functools.lru_cache(maxsize=4096)
 def _english(word: str) -> tuple[str, bool]:
-    """The English word for one, and whether English has it not; "" where it is not known."""
+    """The English word for one, and whether English has it not; "" where it is not known.
+
+    German puts words together, and the last one says what it is: ``Serverzertifikat``.
+    """
     word = word.replace("\ufffd", "")
     stems = (f"{word[:length]}*" for length in range(len(word), 3, -1))
-    return next((known for name in (word, *stems) if (known := _words().get(name)) is not None), ("", False))
+    ends = (f"{word[first:]}{star}" for first in range(3, len(word) - 6) for star in ("", "*"))
+    return next((known for name in (word, *stems, *ends) if (known := _words().get(name)) is not None), ("", False))

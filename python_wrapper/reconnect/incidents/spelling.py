@@ -95,7 +95,7 @@ _BUT = re.compile(
     re.IGNORECASE,
 )
 _NOT = re.compile(
-    r"\b(?:no|non|not|neither|n[eé]|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca|nothing|nichts|rien|nada|niente|nessun\w?)\b",
+    r"\b(?:no|non|not|nein|neither|n[eé]|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca|nothing|nichts|rien|nada|niente|nessun\w?)\b",
     re.IGNORECASE,
 )
 
@@ -109,7 +109,7 @@ _ALSO_ELSEWHERE = {"si", "on", "an", "ein", "ok", "okay", "y", "n", "1", "0"}
 #: What a sentence that says yes or no by itself is made of, "internet non va" and "no connection at all". Where another
 #: word stands in it, it is about something else, too: "no problem", "non so", "no answer from the server".
 _SUBJECT = _words(
-    """the a an my our this it s is are i we there of on at all here now currently right any has have got
+    """je ich io yo the a an my our this it s is are i we there of on at all here now currently right any has have got
     does do ca il la lo l un una c ce è e di del ho al momento qui ora adesso per tutto proprio das die der ein
     eine ist es gibt habe hat im hier gerade momentan überhaupt le les y j ai du d ici maintenant est n ne el
     los hay tengo de en aquí ahora"""
@@ -123,6 +123,8 @@ _NETWORK = _words(
 _DEVICE = _words(
     "mobile phone device telefono linea dispositivo telefon handy gerät téléphone appareil ligne teléfono línea"
 )
+_THE = _words("the this my our il lo la l das die der le les el los")
+_HAVE = _words("have has got there ho hat habe gibt ai y hay tengo")
 _AVAILABLE = _words("available presente disponibile verfügbar disponible")
 _GOOD = _AVAILABLE | _words(
     """works work working up online connected va vanno funziona funzionano funzionante connesso
@@ -402,10 +404,12 @@ def _clause(text: str) -> bool | Literal["nothing", "none"] | None:
     if words & _WITHOUT:
         return False if named and not (good or down or none) else None
     if not (down or none):
-        return True if good else "nothing"
+        return True if good else None if words & _DEVICE and not named else "nothing"
     if none and not (named or good or down) and not words & (_LINKS | _DEVICE):
         return "none"
-    about_another = not named and words & (_LINKS | _DEVICE | _AVAILABLE)
+    # "It is not the network" says what it is not.
+    lacks_none = named and not (good or down) and words & _THE and not words & _HAVE
+    about_another = lacks_none or (not named and words & (_LINKS | _DEVICE | _AVAILABLE))
     return None if about_another or (down and (good or none)) or (none and words & _FINE) else False
 
 

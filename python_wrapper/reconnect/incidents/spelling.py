@@ -32,7 +32,7 @@ _IS = r"\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?:(?:number|nummer|n[uú]m[
 #: What stands for an account in a sentence: as an address, or after the word for it. A number alone may be anything.
 _IN_A_SENTENCE = re.compile(
     r"(?:(?<!\w)(?:sips?:)?(?P<user>\+?[0-9OoIl]{2,40})@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"
-    rf"|\b(?P<noun>{_NOUN})\b{_IS}(?P<name>\+?[0-9OoIl]{{2,40}}))(?![\w-])",
+    rf"|\b(?P<noun>{_NOUN})\b{_IS}(?P<name>\+?[0-9OoIl]{{3,40}}))(?![\w-]|\s?%)",
     re.IGNORECASE,
 )
 #: A second one, behind the first.
@@ -347,6 +347,8 @@ def _is_answer(found: re.Match[str], text: str) -> bool:
     if not is_status(found["name"] or ""):
         return False
     person = _PERSON.fullmatch(found["noun"])
+    if found["noun"].lower() == "login":
+        return True
     return bool(_REASON.match(text, found.end()) or (person and _ANSWERED.search(text)))
 
 
@@ -404,7 +406,7 @@ def _clause(text: str) -> bool | Literal["nothing", "none"] | None:
     if words & _WITHOUT:
         return False if named and not (good or down or none) else None
     if not (down or none):
-        return True if good else None if words & _DEVICE and not named else "nothing"
+        return True if good else None if named or words & (_DEVICE | _LINKS) else "nothing"
     if none and not (named or good or down) and not words & (_LINKS | _DEVICE):
         return "none"
     # "It is not the network" says what it is not.

@@ -210,9 +210,9 @@ _MARK = re.compile(r"^(?:\s{0,5}>){1,9}\s{0,5}|^\s{0,9}(?:\d{1,2}[.)]|[-*•])\s
 _LEADER = re.compile(r"\s?(?:\.{3,200}|…{1,200})\s?")
 #: Where a mail's signature begins.
 _CLOSINGS = (
-    r"--|(?:(?:kind|best|warm) )?regards|best|cheers|sincerely|thanks|thank you|(?:cordiali |distinti )?saluti|grazie"
-    r"|(?:(?:mit freundlichen|viele|liebe|beste) )?gr[uü](?:ß|ss)(?:en?)?|mfg|lg|vg|danke|vielen dank|cordialement"
-    r"|bien à vous|amicalement|merci|(?:(?:un|cordial) ){0,2}saludos?|atentamente|gracias"
+    r"--|(?:[^\W\d_]{2,15} ){0,3}(?:regards|wishes|saluti|gr[uü](?:ß|ss)(?:en?)?|cordialement|saludos?|giornata|serata"
+    r"|journée|soirée)|best|cheers|sincerely|thanks|thank you|grazie|mfg|lg|vg|(?:vielen )?dank|danke|bien à vous"
+    r"|amicalement|merci|atentamente|gracias|(?:sent from|gesendet von|inviato da|envoyé de|enviado desde) .{0,40}"
 )
 #: A name may follow in the same line.
 _END = re.compile(rf"(?:{_CLOSINGS})(?:[\s,.!]{{1,3}}[^\W\d_]{{2,20}}){{0,2}}[\s,.!]{{0,5}}", re.IGNORECASE)

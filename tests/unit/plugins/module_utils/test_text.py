@@ -51,7 +51,7 @@ def test_yes_has_the_spellings_that_asterisk_takes() -> None:
     assert not any(text.is_yes(one) for one in ("no", "off", "", "0", 0, None, "yes!", False))
 
 
-@pytest.mark.attack("JSON that is none", harm="wrong")
+@pytest.mark.attack("JSON with numbers that it does not have", harm="wrong")
 @pytest.mark.parametrize("content", ["[1e999]", b"[-1e999]", "[NaN]", '{"a": -Infinity}', "[" * 100_000, "{"])
 @pytest.mark.parametrize("read", [text.plain_json, wrapper.plain_json])
 def test_json_that_is_none_is_refused(read: Callable[[str | bytes], Any], content: str | bytes) -> None:

@@ -1,8 +1,9 @@
 """The guard of a run's playbook: it asks before each remedy, says how each ended, and what it sees of the client.
 
 The playbook asks over a socket in a folder that only this user can enter (the action `remedy_permission`). The store
-says whether a hold or the blast radius stands against it, the policy whether the server is under maintenance. What may
-begin later is `deferred`: the play cannot wait for a server of its own, so the run starts another play for it.
+says whether a hold, a partner of the server or the blast radius stands against it, the policy whether the server is
+under maintenance. What may begin later is `deferred`: the play cannot wait for a server of its own, so the run starts
+another play for it.
 
 A result that the disk does not take comes over the same socket.
 """
@@ -114,6 +115,7 @@ class Guard:
             checked("remedy", remedy),
             checked("cause", cause),
             int(question.get("servers") or 1),
+            tuple(map(str, question.get("partners") or ())),
         )
         if outcome:
             self._guards.end(self._run.run_id, server, remedy, cause, str(outcome))
@@ -155,10 +157,10 @@ class Guard:
             if not self._deferred:
                 return None
             taken: Counter[tuple[str, str]] = Counter()
-            batch = []
+            batch: list[str] = []
             for server, wish in self._deferred.items():
                 found, what = self._guards.may_begin(wish, self._reach), (wish.remedy, wish.cause)
-                if found.allowed and taken[what] < found.room:
+                if found.allowed and taken[what] < found.room and not set(wish.partners).intersection(batch):
                     taken[what] += 1
                     batch.append(server)
                 elif not found.allowed and not found.wait:
@@ -168,7 +170,7 @@ class Guard:
             return batch
 
     def end(self, results: list[Result]) -> None:
-        """The run ended: what its results do not call fixed counts as failed."""
+        """A play of the run ended: what its results do not call fixed counts as failed."""
         for result in results:
             for remedy in result.remedies:
                 self._guards.end(self._run.run_id, result.server, remedy.remedy, remedy.cause or "", remedy.state)

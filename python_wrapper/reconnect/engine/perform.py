@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from reconnect import exit_codes, log, outcomes, texts
+from reconnect.ansible import inventory
 from reconnect.ansible.playbook import KILL_SECONDS, Ended, Play, PlayEnd, PlayRunner, StepEnd, Watch, remove_left
 from reconnect.ansible.processes import RunProcesses
 from reconnect.ansible.project import Project
@@ -245,6 +246,9 @@ class Performer:
         self, run: Run, happened: list[dict[str, Any]], held: locks.Locks, cancelled: threading.Event
     ) -> tuple[list[Result], list[str]]:
         request = run.record.request
+        if self._policy.pairs:
+            source = Path(request.inventory)
+            self._policy.check(inventory.load(source, self._project, self._settings.inventories).groups)
         steps: list[tuple[datetime, StepEnd]] = []
 
         def step(end: StepEnd) -> None:
@@ -273,12 +277,13 @@ class Performer:
                     _ending(run, server, end, documents, guard.handed_over(server), steps, notes) for server in batch
                 ]
                 self._clean_up_after(run, plays, end, ended, notes)
+                # What the play began and did not report is under way no more: nobody waits for it.
+                with contextlib.suppress(ReconnectError):
+                    guard.end(ended)
                 results |= {result.server: _joined(results.get(result.server), result) for result in ended}
                 if not end.by_itself or not (batch := self._next_batch(guard, deadline, cancelled)):
                     break
                 number += 1
-        with contextlib.suppress(ReconnectError):
-            guard.end(list(results.values()))
         return [results[server] for server in request.servers], notes
 
     def _next_batch(self, guard: Guard, deadline: float, cancelled: threading.Event) -> list[str]:

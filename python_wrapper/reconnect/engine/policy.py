@@ -5,7 +5,7 @@ policy.yml beside this module says what each part means; a site's own file is la
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, time
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,8 +112,19 @@ class Policy(BaseModel):
     fix: Fix
     limits: Limits
     blast_radius: BlastRadius
+    pairs: list[Annotated[str, AfterValidator(_group)]]
     incidents: Incidents
     maintenance: list[Maintenance]
+
+    def check(self, groups: Mapping[str, Collection[str]]) -> None:
+        """Raises InputError unless each pair is one of these groups, and has two servers or more."""
+        for pair in self.pairs:
+            if pair not in groups:
+                raise InputError(f"The pair '{pair}' of the policy is no group of the inventory. Correct one of them.")
+            if len(groups[pair]) < 2:
+                raise InputError(
+                    f"The pair '{pair}' of the policy needs two servers in the inventory. It has {len(groups[pair])}."
+                )
 
     def under_maintenance(self, at: datetime, groups: Collection[str]) -> str:
         """Why nothing is changed at `at` on a server of these groups, as a sentence; empty where it may be."""
@@ -140,6 +151,7 @@ class Policy(BaseModel):
         return {
             "reconnect_ask": ["all"] if every else ask,
             "reconnect_fix_groups": groups,
+            "reconnect_pairs": self.pairs,
             "reconnect_budget": self.limits.budget,
             "reconnect_budget_window": self.limits.window,
             "reconnect_lease_wait": self.limits.lease_wait,
@@ -178,7 +190,7 @@ def _read(file: Path) -> dict[Any, Any]:
         raise InputError(f"The policy {one_line(file)} is not YAML: {one_line(problem, 160)}.") from None
     if not isinstance(content, dict):
         raise InputError(
-            f"The policy {one_line(file)} has no fields: it needs 'fix', 'limits', 'blast_radius', 'incidents' or"
-            " 'maintenance'."
+            f"The policy {one_line(file)} has no fields: it needs 'fix', 'limits', 'blast_radius', 'pairs',"
+            " 'incidents' or 'maintenance'."
         )
     return content

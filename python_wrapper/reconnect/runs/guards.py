@@ -1,10 +1,12 @@
-"""Who may begin a remedy now, on all machines that use the store: holds, and the blast radius; and who has escalated
-what no remedy fixes.
+"""Who may begin a remedy now, on all machines that use the store: holds, pairs, and the blast radius; and who has
+escalated what no remedy fixes.
 
 Whether a remedy may begin is decided and written down in one transaction. So parallel runs count each other.
 
 Of the servers that need the same remedy for the same cause, one is the canary. Once it is fixed and verified, twice as
 many as were verified so far may be under way at the same time. After the first that did not help, no other begins.
+
+Of the nodes of a pair, one at a time is changed, whatever the remedy. What did not help on one begins on no other.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class Reach:
 
 @dataclass(frozen=True)
 class Wish:
-    """A remedy that a run wants to begin on a server; `inventory` is how many servers there are in all."""
+    """A remedy that a run wants to begin on a server; `inventory` is how many servers there are in all, `partners` are
+    the other nodes of its pair."""
 
     run_id: str
     server: str
@@ -60,6 +63,7 @@ class Wish:
     remedy: str
     cause: str
     inventory: int
+    partners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,6 +249,8 @@ def _standing(connection: sa.Connection, wish: Wish, reach: Reach) -> Permission
     if any(row.state == BEGUN for row in own):
         # A run that was interrupted asks again.
         return Permission(True)
+    if (of_pair := _of_pair(connection, wish, reach)) is not None:
+        return of_pair
     what = f"{wish.remedy} for {wish.cause}"
     last = {row.server: row for row in same if row.server != wish.server}
     failed = next((row for row in last.values() if row.state not in {BEGUN, DONE}), None)
@@ -277,6 +283,48 @@ def _standing(connection: sa.Connection, wish: Wish, reach: Reach) -> Permission
             wait=True,
         )
     return Permission(True, room=room)
+
+
+def _of_pair(connection: sa.Connection, wish: Wish, reach: Reach) -> Permission | None:
+    """What stands against the wish on a partner; None: nothing."""
+    if not wish.partners:
+        return None
+    since = now() - timedelta(seconds=reach.window)
+    rows = connection.execute(
+        sa.select(_REMEDIES, _RUNS.c.finished_at)
+        .join(_RUNS, _RUNS.c.run_id == _REMEDIES.c.run_id)
+        .where(
+            _REMEDIES.c.server.in_([wish.server, *wish.partners]),
+            _REMEDIES.c.remedy != NO_REMEDY,
+            sa.or_(_REMEDIES.c.began_at > since, _REMEDIES.c.state == BEGUN),
+        )
+        .order_by(_REMEDIES.c.began_at)
+    ).all()
+    same = [row for row in rows if row.remedy == wish.remedy and row.began_at > since]
+    last = {row.server: row for row in same if row.server in wish.partners and row.state != ESCALATED}
+    # What a run that is over began and did not end is not verified.
+    failed = next((row for row in last.values() if row.state != DONE and (row.state != BEGUN or row.finished_at)), None)
+    if failed is not None:
+        told = next((row for row in same if row.state == ESCALATED), None)
+        before = f" Run {told.run_id} escalated it for {told.server}." if told else ""
+        return Permission(
+            False,
+            f"{wish.remedy} did not help on {failed.server}, a partner of {wish.server} (run {failed.run_id}). It does "
+            f"not begin here before {rfc3339(failed.began_at + timedelta(seconds=reach.window))}: find out why it did "
+            f"not help.{before}",
+            escalate=told is None,
+        )
+    begun = next(
+        (row for row in rows if row.server in wish.partners and row.state == BEGUN and not row.finished_at), None
+    )
+    if begun is not None:
+        return Permission(
+            False,
+            f"{begun.remedy} is under way on {begun.server}, a partner of {wish.server} (run {begun.run_id}). One node "
+            "at a time is changed.",
+            wait=True,
+        )
+    return None
 
 
 def _escalated(

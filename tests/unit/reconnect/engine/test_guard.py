@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,24 +25,40 @@ FLEET = """
 - hosts: servers
   gather_facts: false
   vars:
-    permission: {remedy: restart_database, cause: database_stopped, role: ROLE, server_id: ""}
+    remedy: "{{ (remedies | default({}))[inventory_hostname] | default('restart_database') }}"
+    permission:
+      remedy: "{{ remedy }}"
+      cause: database_stopped
+      role: ROLE
+      server_id: ""
+      pairs: "{{ reconnect_pairs | default([]) }}"
     verdict:
       outcome: fixed_service
       root_causes:
         - {cause: database_stopped, subject: database, title: Stopped, summary: Stopped, policy: auto}
   tasks:
+    - name: Choose
+      ansible.builtin.set_fact:
+        reconnect_step: {remedy: "{{ remedy }}", role: ROLE}
     - block:
         - name: Ask
           privatewave.reconnect.remedy_permission: "{{ permission }}"
         - name: Fix
           ansible.builtin.raw: echo {{ inventory_hostname }} >>{{ playbook_dir }}/../touched
+        - name: Wait
+          ansible.builtin.wait_for: {path: "{{ playbook_dir }}/../go-{{ inventory_hostname }}", timeout: 90}
+          when: inventory_hostname in waits | default([])
+        - name: Write down that it ends
+          ansible.builtin.raw: echo -{{ inventory_hostname }} >>{{ playbook_dir }}/../touched
+          when: ends | default(false)
         - name: Tell
           privatewave.reconnect.remedy_permission: "{{ permission | combine({'outcome': outcome | default('done')}) }}"
+          when: told | default(true)
         - name: Conclude
           ansible.builtin.set_fact:
             reconnect_judgement: {verdict: "{{ verdict }}", findings: []}
             reconnect_remedies:
-              - {remedy: restart_database, cause: database_stopped, state: "{{ outcome | default('done') }}"}
+              - {remedy: "{{ remedy }}", cause: database_stopped, state: "{{ outcome | default('done') }}"}
       rescue:
         - name: Say why not
           ansible.builtin.set_fact:
@@ -50,7 +67,7 @@ FLEET = """
               findings: []
               state: refused
             reconnect_remedies:
-              - remedy: restart_database
+              - remedy: "{{ remedy }}"
                 cause: database_stopped
                 state: refused
                 reason: "{{ ansible_failed_result.msg }}"
@@ -106,6 +123,125 @@ def test_none_follows_the_canary_that_was_not_fixed(fleet: Callable[..., Workpla
     # Another run of the same store knows.
     again = workplace.diagnose(*[one["server"] for one in results if one["server"] not in canary], "--apply")
     assert (again.code, touched(workplace)) == (11, canary)
+
+
+PAIRS = "[pair_a]\npbx1\npbx2\n[pair_b]\npbx3\npbx4\n[pair_c]\npbx5\npbx6\n"
+SITE = "pairs: [pair_a, pair_b, pair_c]\nblast_radius: {servers: 100}\n"
+
+
+@pytest.fixture
+def pairs(fleet: Callable[..., Workplace], tmp_path: Path) -> Workplace:
+    """The six servers as three pairs, where the blast radius holds nobody back."""
+    workplace = fleet()
+    with (workplace.inventory / "hosts").open("a") as hosts:
+        hosts.write(PAIRS)
+    (tmp_path / "policy.yml").write_text(SITE)
+    workplace.environment["RECONNECT_POLICY"] = str(tmp_path / "policy.yml")
+    return workplace
+
+
+def both_at_once(lines: list[str]) -> list[set[str]]:
+    """The pairs whose nodes were changed at the same time."""
+    under_way: set[str] = set()
+    found = []
+    for line in lines:
+        under_way ^= {line.removeprefix("-")}
+        found += [pair for pair in ({"pbx1", "pbx2"}, {"pbx3", "pbx4"}, {"pbx5", "pbx6"}) if pair <= under_way]
+    return found
+
+
+@pytest.mark.parametrize(
+    "remedies",
+    [{}, {"pbx1": "restart_asterisk", "pbx3": "free_sip_port", "pbx5": "load_modules"}],
+    ids=["the same remedy", "one of its own on each node"],
+)
+def test_a_run_over_pairs_changes_one_node_at_a_time(pairs: Workplace, remedies: dict[str, str]) -> None:
+    ended = pairs.diagnose("servers", "--apply", "-e", json.dumps({"ends": True, "remedies": remedies}))
+    lines = touched(pairs)
+    assert (ended.code, len(lines)) == (0, 12), ended.stderr
+    assert both_at_once(lines) == []
+
+
+@pytest.mark.attack("the guard does not hear how a remedy ended", harm="hang")
+def test_a_remedy_whose_end_was_not_reported_is_not_waited_for(pairs: Workplace) -> None:
+    ended = pairs.diagnose("pbx1", "pbx2", "--apply", "--timeout", "60", "-e", '{"told": false}')
+    assert (ended.code, sorted(touched(pairs))) == (0, ["pbx1", "pbx2"]), ended.stderr
+
+
+@pytest.mark.attack("a remedy that does not help, on both nodes of a pair")
+@pytest.mark.parametrize("outcome", ["failed", "rolled_back"])
+def test_what_did_not_help_on_a_node_does_not_begin_on_its_partner(pairs: Workplace, outcome: str) -> None:
+    first = pairs.diagnose("pbx1", "--apply", "-e", f"outcome={outcome}")
+    assert (touched(pairs), first.code) == (["pbx1"], 0), first.stderr
+    second = pairs.diagnose("pbx2", "--apply", "--json")
+    remedy = second.json()["remedies"][0]
+    assert (second.code, touched(pairs), remedy["escalate"]) == (11, ["pbx1"], True), second.stderr
+    run_id = pairs.runs[0].run_id
+    assert f"restart_database did not help on pbx1, a partner of pbx2 (run {run_id})." in remedy["reason"]
+    again = pairs.diagnose("pbx2", "--apply", "--json").json()["remedies"][0]
+    assert (again["escalate"], f"Run {pairs.runs[1].run_id} escalated it for pbx2." in again["reason"]) == (False, True)
+
+
+@pytest.mark.attack("two commands at once, one for each node of a pair")
+def test_the_second_of_two_commands_waits_for_the_partner(pairs: Workplace, wait: Callable[..., Any]) -> None:
+    variables = json.dumps({"ends": True, "waits": ["pbx1"], "remedies": {"pbx1": "restart_asterisk"}})
+    inventory = ["--inventory", str(pairs.inventory), "-e", variables]
+    first = pairs.start("diagnose-server", "pbx1", "--apply", *inventory)
+    wait(lambda: touched(pairs) == ["pbx1"])
+    second = pairs.start("diagnose-server", "pbx2", "--apply", *inventory)
+
+    def deferred() -> bool:
+        return any(one["data"].get("step") == "Say why not" for run in pairs.runs[1:] for one in run.events())
+
+    wait(deferred)
+    assert touched(pairs) == ["pbx1"]
+    (pairs.folder / "go-pbx1").touch()
+    for process in (first, second):
+        _stdout, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+    assert touched(pairs) == ["pbx1", "-pbx1", "pbx2", "-pbx2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ("[pair_a, pair_x]", "The pair 'pair_x' of the policy is no group of the inventory."),
+        ("[pair_a, one]", "The pair 'one' of the policy needs two servers in the inventory. It has 1."),
+    ],
+)
+def test_a_pair_that_is_none_is_one_sentence_and_executes_nothing(
+    pairs: Workplace, tmp_path: Path, names: str, sentence: str
+) -> None:
+    with (pairs.inventory / "hosts").open("a") as hosts:
+        hosts.write("[one]\npbx1\n")
+    (tmp_path / "policy.yml").write_text(f"pairs: {names}\n")
+    ended = pairs.diagnose("pbx3", "--apply", "--json")
+    assert (touched(pairs), sentence in ended.json()["error_message"]) == ([], True), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("remedies", "given", "changed"),
+    [
+        ({"pbx2": "restart_asterisk"}, {"reconnect_pairs": ["pair_a"]}, ["pbx1", "pbx3"]),
+        ({"pbx2": "restart_asterisk"}, {}, ["pbx1", "pbx2", "pbx3"]),
+        ({}, {"reconnect_pairs": ["pair_x"]}, []),
+    ],
+)
+def test_ansible_alone_changes_one_node_of_a_play(
+    pairs: Workplace, remedies: dict[str, str], given: dict[str, Any], changed: list[str]
+) -> None:
+    variables = json.dumps({"remedies": {"pbx1": "load_modules", "pbx3": "free_sip_port", **remedies}, **given})
+    playbook = pairs.folder / "playbooks" / "diagnose-server.yml"
+    words = ["-i", str(pairs.inventory), "-l", "pbx1,pbx2,pbx3", "-e", variables, str(playbook)]
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), *words],
+        cwd=pairs.folder,
+        env={**pairs.environment, "ANSIBLE_COLLECTIONS_PATH": str(pairs.folder / "collections")},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert sorted(touched(pairs)) == changed, ended.stdout + ended.stderr
 
 
 def test_remedies_of_accounts_have_no_blast_radius(fleet: Callable[..., Workplace]) -> None:

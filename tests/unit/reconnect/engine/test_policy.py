@@ -33,6 +33,7 @@ def test_the_default_limits_are_those_of_the_playbooks() -> None:
     assert policy.load(Settings()).variables(NOON) == {
         "reconnect_ask": [],
         "reconnect_fix_groups": [],
+        "reconnect_pairs": [],
         "reconnect_budget": 3,
         "reconnect_budget_window": 3600,
         "reconnect_lease_wait": 120,
@@ -98,6 +99,8 @@ def test_an_incident_has_less_fixed_by_itself(
         ("incidents: {ask: ['{{ 7*7 }}']}", r"incidents\.ask\.0: '\{\{ 7\*7 \}\}' is not the name of a remedy"),
         ("incidents: {groups: ['all:!x']}", r"incidents\.groups\.0: 'all:!x' is not the name of a server"),
         ("fix: {groups: ['all:!x']}", r"fix\.groups\.0: 'all:!x' is not the name of a server"),
+        ("pairs: ['all:!x']", r"pairs\.0: 'all:!x' is not the name of a server"),
+        ("pairs: {a: b}", r"pairs: input should be a valid list\."),
         (
             "maintenance: [{begin: '2026-12-24 18:00', end: '2026-12-27 06:00+01:00'}]",
             "begin: input should have timezone",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -39,13 +39,15 @@ def wish(settings: Settings) -> Callable[..., Wish]:
     """What a run of its own wants on a server; the same run where it is asked for the same server again."""
     known: dict[str, str] = {}
 
-    def make(server: str, cause: str = "database_stopped", inventory: int = 12, **more: str) -> Wish:
+    def make(
+        server: str, cause: str = "database_stopped", inventory: int = 12, partners: Sequence[str] = (), **more: str
+    ) -> Wish:
         request = Request(
             playbook="p.yml", mode="apply", named=[server], servers=[server], inventory="i", timeout=9, command=["x"]
         )
         run_id = known.setdefault(server, Runs(settings).create(request).run_id)
         remedy = more.pop("remedy", "restart_database")
-        return Wish(run_id, server, more.pop("server_id", None), remedy, cause, inventory)
+        return Wish(run_id, server, more.pop("server_id", None), remedy, cause, inventory, tuple(partners))
 
     return make
 
@@ -180,3 +182,76 @@ def test_hold_is_of_the_machine_however_it_is_called(guards: Guards, wish: Calla
     assert there(guards.held("other", "a" * 32)).server == "pbx1"
     assert guards.held("other", "b" * 32) is None
     assert guards.identities(["pbx1", "other"]) == ["a" * 32, "other"]
+
+
+def test_nothing_begins_on_a_node_while_a_partner_is_changed(guards: Guards, wish: Callable[..., Wish]) -> None:
+    first = wish("pbx1", partners=["pbx2"])
+    second = wish("pbx2", partners=["pbx1"], remedy="restart_asterisk", cause="asterisk_stopped")
+    assert guards.begin(first, REACH).allowed
+    waits = guards.begin(second, REACH)
+    assert (waits.allowed, waits.wait, waits.escalate) == (False, True, False)
+    assert waits.reason == (
+        f"restart_database is under way on pbx1, a partner of pbx2 (run {first.run_id}). One node at a time is changed."
+    )
+    assert guards.begin(wish("pbx3", partners=["pbx4"], remedy="restart_asterisk"), REACH).allowed
+    guards.end(first.run_id, "pbx1", first.remedy, first.cause, "done")
+    assert guards.begin(second, REACH).allowed
+
+
+def test_a_partner_that_is_changed_for_longer_than_the_window_is_waited_for(
+    guards: Guards, wish: Callable[..., Wish], settings: Settings
+) -> None:
+    guards.begin(wish("pbx1", partners=["pbx2"]), REACH)
+    with writing(engine_of(settings)) as connection:
+        connection.execute(sa.update(tables.remedies).values(began_at=now() - timedelta(seconds=REACH.window + 1)))
+    assert guards.begin(wish("pbx2", partners=["pbx1"]), REACH).wait
+
+
+@pytest.mark.parametrize("state", ["failed", "rolled_back", "begun"])
+def test_what_did_not_help_on_a_partner_is_escalated_once(
+    guards: Guards, wish: Callable[..., Wish], settings: Settings, state: str
+) -> None:
+    first, second = wish("pbx1", partners=["pbx2"]), wish("pbx2", partners=["pbx1"], cause="database_hung")
+    guards.begin(first, REACH)
+    if state == "begun":
+        # Its run ended, and the store did not take how the remedy did.
+        run = there(Runs(settings).get(first.run_id))
+        run.record.finished_at = now()
+        run.save()
+    else:
+        guards.end(first.run_id, "pbx1", first.remedy, first.cause, state)
+    refused, again = guards.begin(second, REACH), guards.begin(second, REACH)
+    assert (refused.allowed, refused.wait, refused.escalate, again.escalate) == (False, False, True, False)
+    assert refused.reason.startswith(
+        f"restart_database did not help on pbx1, a partner of pbx2 (run {first.run_id}). It does not begin here before "
+    )
+    assert again.reason == f"{refused.reason} Run {second.run_id} escalated it for pbx2."
+    assert guards.begin(replace(second, remedy="restart_asterisk"), REACH).allowed
+    guards.end(second.run_id, "pbx2", "restart_asterisk", second.cause, "done")
+    # Another pair, the node itself, and the window.
+    assert guards.begin(wish("pbx3", partners=["pbx4"], cause="database_hung"), REACH).allowed
+    with writing(engine_of(settings)) as connection:
+        connection.execute(sa.update(tables.remedies).values(began_at=now() - timedelta(seconds=REACH.window + 1)))
+    assert guards.begin(second, REACH).allowed
+
+
+def test_a_partner_that_was_fixed_after_all_stops_nobody(fix: Callable[..., Permission]) -> None:
+    fix("pbx1", "failed", partners=["pbx2"])
+    assert fix("pbx1", partners=["pbx2"]).allowed
+    assert fix("pbx2", partners=["pbx1"]).allowed
+
+
+@pytest.mark.attack("the nodes of a cluster ask for different remedies at the same moment")
+def test_of_the_nodes_of_a_cluster_one_begins(guards: Guards, wish: Callable[..., Wish]) -> None:
+    nodes = [f"pbx{number}" for number in range(6)]
+    wanted = [
+        wish(node, partners=[one for one in nodes if one != node], remedy=f"remedy_{number}")
+        for number, node in enumerate(nodes)
+    ]
+    found: list[Permission] = []
+    threads = [threading.Thread(target=lambda one=one: found.append(guards.begin(one, REACH))) for one in wanted]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.allowed for one in found) == [False] * 5 + [True]

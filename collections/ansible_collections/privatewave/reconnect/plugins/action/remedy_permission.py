@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils import command
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import command, pairs
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import plain
 
 ARGUMENTS = {
@@ -18,6 +18,7 @@ ARGUMENTS = {
     "role": {"type": "str", "default": ""},
     "outcome": {"type": "str", "choices": ["done", "not_needed", "refused", "failed", "rolled_back"]},
     "server_id": {"type": "str", "default": ""},
+    "pairs": {"type": "list", "elements": "str", "default": []},
 }
 #: Remedies of these roles reach one account.
 ACCOUNT_ROLES = ("account", "client")
@@ -37,9 +38,13 @@ class ActionModule(ActionBase):
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         arguments = plain(arguments)
         variables = task_vars or {}
+        groups = variables.get("groups") or {}
+        try:
+            partners = pairs.partners(str(variables["inventory_hostname"]), arguments.pop("pairs"), groups)
+        except pairs.PairError as error:
+            return {**result, **_refused(str(error))}
         path = command.address()
         if path:
-            groups = variables.get("groups") or {}
             answer = ask(
                 path,
                 {
@@ -47,15 +52,19 @@ class ActionModule(ActionBase):
                     "of_account": arguments["role"] in ACCOUNT_ROLES,
                     "server": str(variables["inventory_hostname"]),
                     "groups": [str(name) for name in variables.get("group_names") or []],
+                    "partners": partners,
                     "servers": len(groups.get("servers") or groups.get("all") or [""]),
                 },
             )
         else:
-            answer = alone(arguments, variables)
+            answer = alone(arguments, variables, partners)
         if answer["allowed"]:
             return {**result, "changed": False}
-        told = {"failed": True, "refused": True, "escalate": bool(answer.get("escalate")), "msg": str(answer["reason"])}
-        return {**result, **told}
+        return {**result, **_refused(str(answer["reason"]), bool(answer.get("escalate")))}
+
+
+def _refused(reason: str, escalate: bool = False) -> dict[str, Any]:
+    return {"failed": True, "refused": True, "escalate": escalate, "msg": reason}
 
 
 def ask(path: str, question: dict[str, Any]) -> dict[str, Any]:
@@ -70,9 +79,9 @@ def ask(path: str, question: dict[str, Any]) -> dict[str, Any]:
         raise AnsibleActionFail("The answer whether the remedy may begin is invalid. Nothing was changed.") from None
 
 
-def alone(arguments: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the servers of one play that need the same remedy, the first is fixed, whatever their rounds. Nobody counts
-    those of other plays."""
+def alone(arguments: dict[str, Any], variables: Mapping[str, Any], partners: Sequence[str] = ()) -> dict[str, Any]:
+    """Of the servers of one play that need the same remedy, the first is fixed, whatever their rounds. Of partners that
+    need any, the first goes first. Nobody counts those of other plays."""
     if not arguments["remedy"] or arguments["outcome"] or arguments["role"] in ACCOUNT_ROLES:
         return {"allowed": True}
     hostvars, remedy = variables.get("hostvars") or {}, arguments["remedy"]
@@ -83,6 +92,16 @@ def alone(arguments: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, 
         if number < own and _is(facts.get("reconnect_step"), remedy):
             said = f"{server} needs {remedy} too and comes first. Once it is fixed there, run this server again."
             return {"allowed": False, "reason": said}
+        step = facts.get("reconnect_step") or {}
+        if number < own and server in partners and step and step.get("role") not in ACCOUNT_ROLES:
+            said = f"{server}, a partner of this server, needs {step['remedy']} and comes first."
+            said += " Once it is fixed there, run this server again."
+            return {"allowed": False, "reason": said}
+        if server in partners and any(
+            _is(done, remedy) and done.get("state") != "done" for done in facts.get("reconnect_remedies") or []
+        ):
+            said = f"{remedy} did not help on {server}, a partner of this server: find out why."
+            return {"allowed": False, "reason": said, "escalate": True}
         if any(_is(done, remedy) for done in facts.get("reconnect_remedies") or []):
             said = f"{server} got {remedy} before. If that helped there, run this server again."
             return {"allowed": False, "reason": said}

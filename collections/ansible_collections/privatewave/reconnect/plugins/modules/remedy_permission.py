@@ -8,11 +8,11 @@ module: remedy_permission
 short_description: Ask the control node whether a remedy may begin
 version_added: 0.1.0
 description:
-  - Asks the command C(reconnect) that started the playbook whether a hold, a maintenance or the blast radius stands
-    against a remedy. It knows the runs of its store, and counts and decides in one transaction.
+  - Asks the command C(reconnect) that started the playbook whether a hold, a maintenance, a partner or the blast radius
+    stands against a remedy. It knows the runs of its store, and counts and decides in one transaction.
   - The task fails with RV(refused) when the remedy may not begin now.
   - Where Ansible runs alone there is no store. Then of the servers of one play that need the same remedy, only the
-    first is fixed. Remedies of one account are not counted.
+    first is fixed, and of partners that need any remedy, the first. Remedies of one account are not counted.
 extends_documentation_fragment:
   - privatewave.reconnect.attributes.action
   - privatewave.reconnect.attributes.reads
@@ -37,6 +37,14 @@ options:
     description: The RV(privatewave.reconnect.remedy_lease#module:server_id) of M(privatewave.reconnect.remedy_lease).
     type: str
     default: ''
+  pairs:
+    description:
+      - Groups of the inventory whose servers are nodes of one pair or cluster. The remedy is refused
+        where such a group has less than two servers.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
 """
@@ -63,7 +71,8 @@ refused:
   returned: failure
   type: bool
 escalate:
-  description: Whether the next level should look at it, because too many servers needed the same remedy.
+  description: Whether the next level should look at it, because too many servers needed the same remedy, or it
+    did not help on a partner.
   returned: when refused
   type: bool
 msg:

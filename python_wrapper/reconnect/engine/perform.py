@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("reconnect.engine.perform")
 CLEANUP_PLAYBOOK = "cleanup.yml"
+#: The findings of a registration that was really made.
+REGISTRATIONS = ("registration.reserved", "registration.account")
 #: A document of a server that is larger than this is not kept, in bytes.
 MAX_DOCUMENT_BYTES = 64 * 1024**2
 #: How often the steps that ended are written down, and whether the run is withdrawn is read, in seconds.
@@ -271,7 +273,7 @@ class Performer:
                 documents = run.work_dir / f"documents-{number}"
                 documents.mkdir(mode=0o700)
                 steps.clear()
-                play = self._play(run, documents, batch, environment)
+                play = self._play(run, documents, batch, environment, [one for one in results if _serves(results[one])])
                 end = plays.run(play, max(0.0, deadline - time.monotonic()), cancelled, watch)
                 ended = [
                     _ending(run, server, end, documents, guard.handed_over(server), steps, notes) for server in batch
@@ -319,7 +321,9 @@ class Performer:
             state = "ok" if cleaned else "failed"
             result.timeline.append(Step(at=at, step="clean up", state=state, seconds=seconds))
 
-    def _play(self, run: Run, documents: Path, servers: Sequence[str], environment: Mapping[str, str]) -> Play:
+    def _play(
+        self, run: Run, documents: Path, servers: Sequence[str], environment: Mapping[str, str], serving: list[str]
+    ) -> Play:
         request, kept = run.record.request, run.kept()
         return Play(
             playbook=self._project.playbook(request.playbook),
@@ -328,6 +332,7 @@ class Performer:
             variables={
                 "reconnect_run_id": run.run_id,
                 "reconnect_interrupted": run.record.begun > 1,
+                "reconnect_serving": serving,
                 **self._policy.variables(datetime.now(), kept is not None and kept.asker.is_incident),
                 **request.variables(),
                 "reconnect_mask_numbers": self._settings.mask_numbers,
@@ -451,6 +456,11 @@ def _ending(
         Step(at=at, step=one_line(step.step, 200), state=step.state, seconds=step.seconds) for at, step in own
     ]
     return result
+
+
+def _serves(result: Result) -> bool:
+    """Whether a registration succeeded on the server when it was looked at last."""
+    return any(one.status == "pass" and one.code in REGISTRATIONS for one in result.findings)
 
 
 def _joined(first: Result | None, last: Result) -> Result:

@@ -423,6 +423,7 @@ RUN_VARIABLES: dict[str, str] = {
     "reconnect_ask": "Causes and remedies that need an approval by the policy, as a list; [all] for every one ([]).",
     "reconnect_fix_groups": "Only servers of these groups are fixed without an approval; empty: all ([]).",
     "reconnect_pairs": "Groups of the inventory whose servers are nodes of one pair, as a list ([]).",
+    "reconnect_serving": "Servers on which this run saw a registration in an earlier play ([]).",
     "reconnect_fail_on_fault": "Fail where a fault is left, so that ansible-playbook ends with an exit code (false).",
     "reconnect_interrupted": "The run was interrupted and starts again under its name (false).",
     "reconnect_incident": "The incident that asked, TRACKER:ID.",

@@ -17,7 +17,7 @@ PLUGINS = "ansible_collections.privatewave.reconnect.plugins"
 #: From the top to the bottom; those of one line do not know each other. What is in none of them is below all.
 WRAPPER = [["cli"], ["service"], ["engine"], ["incidents"], ["reports"], ["runs", "ansible"]]
 MODULE_UTILS = [["_server", "_setup"], ["_account"], ["_asterisk"], ["_database"], ["_host"], ["_net"], ["_lease"]]
-PLUGIN_UTILS = [["registrations"], ["expected", "results"], ["judge", "render", "accounts"]]
+PLUGIN_UTILS = [["registrations", "pairs"], ["expected", "results"], ["judge", "render", "accounts"]]
 COLLECTION_PLUGINS = [["action", "callback", "filter", "lookup", "modules"], ["plugin_utils"], ["module_utils"]]
 #: Where a rule, a plugin or a test of the whole stands beside its like, however many there are.
 FLAT = {"rules", "action", "filter", "lookup", "modules", "e2e"}

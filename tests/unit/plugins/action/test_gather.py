@@ -196,7 +196,7 @@ def test_the_deadline_holds_and_leaves_no_ssh_behind(run: Callable[..., dict[str
 # ------------------------------------------------------------------------------------------------ looked at again
 
 SILENT = {"ok": False, "seconds": 3.0, "error": "timed_out", "message": "no answer to OPTIONS within 3.0 s"}
-JUDGE = {"apply": False, "approvals": [], "ask": [], "level": "second", "rotate": False}
+JUDGE = {"apply": False, "approvals": [], "ask": [], "alone": "", "level": "second", "rotate": False}
 
 
 Change = Callable[[dict[str, Any]], None]

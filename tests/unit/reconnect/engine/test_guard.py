@@ -44,7 +44,8 @@ FLEET = """
         - name: Ask
           privatewave.reconnect.remedy_permission: "{{ permission }}"
         - name: Fix
-          ansible.builtin.raw: echo {{ inventory_hostname }} >>{{ playbook_dir }}/../touched
+          ansible.builtin.raw: echo {{ known | join('+') }} >>{{ playbook_dir }}/../touched
+          vars: {known: "{{ [inventory_hostname] + reconnect_serving | default([]) }}"}
         - name: Wait
           ansible.builtin.wait_for: {path: "{{ playbook_dir }}/../go-{{ inventory_hostname }}", timeout: 90}
           when: inventory_hostname in waits | default([])
@@ -56,7 +57,7 @@ FLEET = """
           when: told | default(true)
         - name: Conclude
           ansible.builtin.set_fact:
-            reconnect_judgement: {verdict: "{{ verdict }}", findings: []}
+            reconnect_judgement: {verdict: "{{ verdict }}", findings: "{{ findings | default([]) }}"}
             reconnect_remedies:
               - {remedy: "{{ remedy }}", cause: database_stopped, state: "{{ outcome | default('done') }}"}
       rescue:
@@ -160,6 +161,18 @@ def test_a_run_over_pairs_changes_one_node_at_a_time(pairs: Workplace, remedies:
     lines = touched(pairs)
     assert (ended.code, len(lines)) == (0, 12), ended.stderr
     assert both_at_once(lines) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "known"),
+    [("pass", [["pbx1", "pbx2+pbx1"], ["pbx1+pbx2", "pbx2"]]), ("fail", [["pbx1", "pbx2"]])],
+)
+def test_the_play_of_the_second_node_knows_whether_the_first_serves(
+    pairs: Workplace, status: str, known: list[list[str]]
+) -> None:
+    seen = {"code": "registration.reserved", "status": status, "subject": "account", "summary": "It was tried."}
+    ended = pairs.diagnose("pbx1", "pbx2", "--apply", "-e", json.dumps({"findings": [seen]}))
+    assert (ended.code, sorted(touched(pairs)) in known) == (0, True), ended.stderr
 
 
 @pytest.mark.attack("the guard does not hear how a remedy ended", harm="hang")

@@ -61,6 +61,7 @@ ARGUMENTS = {
             "apply": {"type": "bool", "default": False},
             "approvals": {"type": "list", "elements": "str", "default": []},
             "ask": {"type": "list", "elements": "str", "default": []},
+            "alone": {"type": "str", "default": ""},
             "level": {"type": "str", "choices": ["first", "second"], "default": "second"},
             "rotate": {"type": "bool", "default": False},
         },

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils import judge, pairs
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import plain
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.documents import Level
 
@@ -20,10 +20,11 @@ def _judge(
     level: Level = "second",
     rotate: bool = False,
     ask: Sequence[str] = (),
+    alone: str = "",
 ) -> Mapping[str, Any]:
     try:
         return judge.judge(
-            judge.fitted(plain(evidence)), bool(apply), plain(approvals), level, bool(rotate), plain(ask)
+            judge.fitted(plain(evidence)), bool(apply), plain(approvals), level, bool(rotate), plain(ask), str(alone)
         )
     except judge.EvidenceError as error:
         raise AnsibleFilterError(f"{error}.") from None
@@ -56,12 +57,26 @@ def _take_up(
     return judge.take_up(plain(judgement), plain(journal), str(run_id), seen, level, plain(remedies))
 
 
+def _alone(
+    server: str,
+    named: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    hostvars: Mapping[str, Mapping[str, Any]],
+    play: Sequence[str] = (),
+    serving: Sequence[str] = (),
+) -> str:
+    try:
+        return pairs.alone(str(server), plain(named), groups, hostvars, play, plain(serving))
+    except pairs.PairError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
 def _doubt(before: Mapping[str, Any], after: Mapping[str, Any], cause: str) -> str:
     return judge.doubt(plain(before), plain(after), str(cause))
 
 
 class FilterModule:
-    """The filters `judge`, `conclude`, `take_up`, `triage` and `doubt`."""
+    """The filters `judge`, `conclude`, `take_up`, `triage`, `doubt` and `alone`."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
@@ -71,4 +86,5 @@ class FilterModule:
             "take_up": _take_up,
             "triage": _triage,
             "doubt": _doubt,
+            "alone": _alone,
         }

@@ -71,6 +71,10 @@ options:
         type: list
         elements: str
         default: []
+      alone:
+        description: Why no partner is known to serve while this node is interrupted. A person approves that, then.
+        type: str
+        default: ''
       level:
         description: The level of support that judges.
         type: str

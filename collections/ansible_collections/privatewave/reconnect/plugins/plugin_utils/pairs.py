@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from .judge.verdict import REGISTRATIONS
 
 
 class PairError(ValueError):
@@ -21,3 +24,36 @@ def partners(server: str, pairs: Iterable[str], groups: Mapping[str, Sequence[st
         if server in nodes:
             found.update(nodes)
     return sorted(found - {server})
+
+
+def alone(
+    server: str,
+    pairs: Iterable[str],
+    groups: Mapping[str, Sequence[str]],
+    hostvars: Mapping[str, Mapping[str, Any]],
+    play: Collection[str] = (),
+    serving: Collection[str] = (),
+) -> str:
+    """Why no partner is known to serve, as a sentence; "" where one does, the server has none, or one of those in the
+    `play` is not judged yet. `serving` are servers on which this run saw a registration before. Raises `PairError`."""
+    others = {partner: _latest(hostvars, partner) for partner in partners(server, pairs, groups)}
+    if not others or any(
+        partner in serving or (found is None and partner in play) or _registers(found)
+        for partner, found in others.items()
+    ):
+        return ""
+    said = [
+        f"{name} takes no registration" if found else f"nothing is known of {name}" for name, found in others.items()
+    ]
+    return f"No partner of this server is known to serve: {', '.join(said)}."
+
+
+def _latest(hostvars: Mapping[str, Mapping[str, Any]], server: str) -> Mapping[str, Any] | None:
+    """What the play judged last of a server."""
+    found: Mapping[str, Any] | None = (hostvars[server].get("reconnect_gathered") or {}).get("judgement")
+    return found
+
+
+def _registers(judgement: Mapping[str, Any] | None) -> bool:
+    findings = (judgement or {}).get("findings") or ()
+    return any(one["code"] in REGISTRATIONS and one["status"] == "pass" for one in findings)

@@ -65,6 +65,7 @@ class _Allowed(NamedTuple):
     approvals: Collection[str]
     ask: Collection[str]
     rotate: bool = False
+    alone: str = ""
 
 
 def judge(
@@ -74,18 +75,19 @@ def judge(
     level: Level = "second",
     rotate: bool = False,
     ask: Collection[str] = (),
+    alone: str = "",
 ) -> Judgement:
     """Judge an evidence document.
 
     ``apply``: remedies may be carried out. ``approvals``: remedies that were approved. ``level``: the support level
     that acts upon the verdict. ``rotate``: first level fixes a wrong password by a new one. ``ask``: causes and
-    remedies for which the site's policy wants an approval, ``all`` for every one. Raises `EvidenceError` when the
-    document is not evidence.
+    remedies for which the site's policy wants an approval, ``all`` for every one. ``alone``: why no partner is known to
+    serve while this node is interrupted, as a sentence. Raises `EvidenceError` when the document is not evidence.
     """
     evidence = Evidence(document)
     findings = find(evidence)
     judgement: Judgement = {
-        "verdict": _verdict(evidence, findings, _Allowed(apply, approvals, ask, rotate and level == "first")),
+        "verdict": _verdict(evidence, findings, _Allowed(apply, approvals, ask, rotate and level == "first", alone)),
         "findings": [one.as_dict() for one in findings],
     }
     if level == "first":
@@ -261,7 +263,7 @@ def _verdict(evidence: Evidence, findings: list[Finding], allowed: _Allowed) -> 
     chosen = _remedies(roots, allowed)
     verdict: Verdict = {
         "outcome": "healthy",
-        "root_causes": [_root(evidence, name, found, chosen.get(name)) for name, found in roots.items()],
+        "root_causes": [_root(evidence, name, found, chosen.get(name), allowed) for name, found in roots.items()],
         "symptoms": symptoms,
         "plan": _plan(evidence, roots, chosen, allowed),
         "next_step": "",
@@ -345,7 +347,9 @@ def _remedies(roots: Mapping[str, Sequence[Finding]], allowed: _Allowed) -> dict
     return first_level.rotated(chosen) if allowed.rotate else chosen
 
 
-def _root(evidence: Evidence, name: str, findings: Sequence[Finding], remedy: Remedy | None) -> RootCause:
+def _root(
+    evidence: Evidence, name: str, findings: Sequence[Finding], remedy: Remedy | None, allowed: _Allowed
+) -> RootCause:
     cause = catalogue().get(name)
     first = findings[0]
     return {
@@ -356,7 +360,7 @@ def _root(evidence: Evidence, name: str, findings: Sequence[Finding], remedy: Re
         "summary": " ".join(dict.fromkeys(one.summary for one in findings[:3])),
         "runbook_step": cause.runbook_step if cause else first.runbook_step,
         "remedy": remedy.name if remedy else None,
-        "policy": _policy(cause, remedy, _purpose(evidence, remedy)) if cause and remedy else "human",
+        "policy": _policy(cause, remedy, _purpose(evidence, remedy, allowed)) if cause and remedy else "human",
         "vantages": sorted({one.vantage for one in findings if one.vantage}),
     }
 
@@ -378,7 +382,7 @@ def _plan(
         cause, remedy, findings = catalogue()[name], chosen[name], roots[name]
         if remedy.name in plan:
             continue
-        purpose = _purpose(evidence, remedy)
+        purpose = _purpose(evidence, remedy, allowed)
         decision, reason = _decision(cause, remedy, purpose, allowed)
         interrupts, targets = changes.interruption(evidence, remedy), _targets(findings)
         plan[remedy.name] = {
@@ -427,9 +431,12 @@ def _calls(evidence: Evidence, remedy: Remedy) -> str:
     return f" {up}: the restart waits for the end of every call, and drops one only after --approve {RESTART}."
 
 
-def _purpose(evidence: Evidence, remedy: Remedy | None) -> str:
-    """Why a person has to approve a remedy whatever its policy: it starts what a person stopped. "" where none did."""
-    return stopped_on_purpose(evidence, remedy.starts.unit) if remedy and remedy.starts else ""
+def _purpose(evidence: Evidence, remedy: Remedy, allowed: _Allowed) -> str:
+    """Why a person has to approve a remedy whatever its policy: it starts what a person stopped, or interrupts a node
+    while no partner is known to serve. "" where nobody has to."""
+    stopped = stopped_on_purpose(evidence, remedy.starts.unit) if remedy.starts else ""
+    interrupts = remedy.drops_calls and changes.interruption_text(changes.interruption(evidence, remedy), remedy)
+    return stopped or (allowed.alone if interrupts else "")
 
 
 def _policy(cause: Cause, remedy: Remedy, purpose: str = "") -> Policy:

@@ -15,10 +15,12 @@ from reconnect.engine import policy
 from reconnect.engine.guard import MOST_SEEN, Guard
 from reconnect.engine.locks import Locks
 from reconnect.errors import InputError
+from reconnect.runs.guards import Permission
+from reconnect.runs.store import Runs
 from reconnect.settings import Settings
 from reconnect.text import one_line
 
-from ..conftest import Workplace
+from ..conftest import Workplace, a_request
 
 #: A remedy that writes down on which server it ran; what `outcome` says becomes of it.
 FLEET = """
@@ -173,6 +175,28 @@ def test_the_play_of_the_second_node_knows_whether_the_first_serves(
     seen = {"code": "registration.reserved", "status": status, "subject": "account", "summary": "It was tried."}
     ended = pairs.diagnose("pbx1", "pbx2", "--apply", "-e", json.dumps({"findings": [seen]}))
     assert (ended.code, sorted(touched(pairs)) in known) == (0, True), ended.stderr
+
+
+def test_a_batch_has_one_node_of_a_pair(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    nodes = ["pbx1", "pbx2", "pbx3"]
+    run = Runs(settings).create(a_request(named=nodes, servers=nodes))
+    guard = Guard(settings, policy.load(settings), run, Locks(settings))
+
+    def asked(number: int, **more: str) -> Permission:
+        node, remedy = nodes[number], f"remedy_{number}"
+        others = [one for one in nodes if one != node]
+        return guard.answer({"server": node, "remedy": remedy, "cause": "asterisk_hung", "partners": others, **more})
+
+    assert [asked(number).allowed for number in (2, 0, 1)] == [True, False, False]
+    assert guard.next_batch() == []
+    asked(2, outcome="done")
+    assert guard.next_batch() == ["pbx1"]
+    assert asked(0).allowed
+    assert guard.next_batch() == []
+    asked(0, outcome="failed")
+    # Another remedy may help.
+    assert (guard.next_batch(), guard.next_batch()) == (["pbx2"], None)
 
 
 @pytest.mark.attack("the guard does not hear how a remedy ended", harm="hang")

@@ -353,6 +353,30 @@ def test_nothing_is_written_of_a_run_that_somebody_else_has(database: str, tmp_p
     run.by("there-1.1").happened("ended")
 
 
+@pytest.mark.attack("two machines begin a remedy on both nodes of a pair at the same moment")
+def test_of_the_nodes_of_a_pair_one_begins_whichever_machine_asks(database: str, tmp_path: Path) -> None:
+    nodes = ["pbx1", "pbx2"]
+    machines = [Settings(state_dir=tmp_path / name, database=SecretStr(database)) for name in nodes]
+    wanted = []
+    for number, settings in enumerate(machines):
+        run = Runs(settings).create(a_request(named=[nodes[number]], servers=[nodes[number]]), worker=f"{number}-1.1")
+        wish = Wish(run.run_id, nodes[number], None, f"remedy_{number}", "database_stopped", 9, (nodes[1 - number],))
+        wanted.append((Guards(settings, f"{number}-1.1"), wish))
+    found = []
+    together = threading.Barrier(2)
+
+    def begin(guards: Guards, wish: Wish) -> None:
+        together.wait()
+        found.append(guards.begin(wish, Reach(3, 10, 3600)))
+
+    threads = [threading.Thread(target=begin, args=one) for one in wanted]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted((one.allowed, one.wait) for one in found) == [(False, True), (True, False)]
+
+
 def test_no_remedy_begins_on_a_server_whose_lock_somebody_else_has(
     machines: list[Workplace], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

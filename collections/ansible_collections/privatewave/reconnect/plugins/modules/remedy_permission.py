@@ -39,12 +39,11 @@ options:
     default: ''
   pairs:
     description:
-      - Groups of the inventory whose servers are nodes of one pair or cluster. The remedy is refused
-        where such a group has less than two servers.
+      - Groups of the inventory whose servers are nodes of one pair or cluster.
+      - The remedy is refused where such a group has fewer than two servers.
     type: list
     elements: str
     default: []
-    version_added: 0.1.0
 author:
   - Reconnect maintainers (@reconnect)
 """

@@ -241,7 +241,6 @@ class Request:
         self.environment: dict[str, str] = message["environment"]
         self.terminal: int | None = message["terminal"]
         self._message = message
-        self._descriptors = descriptors
         if any(self.environment.get(name) != value for name, value in loaded.variables.items()):
             raise protocol.Refused("what was loaded depends on the environment")
         for number, (soft, hard) in message["limits"]:
@@ -249,17 +248,20 @@ class Request:
             if resource.getrlimit(number)[1] != hard:
                 raise protocol.Refused("the limits are others")
             resource.setrlimit(number, (soft, hard))
+        # Whatever may fail fails here, where the launcher still becomes the script: later nobody would learn of it.
+        os.fchdir(descriptors[0])
+        self._above = max(self._numbers) + 1
+        self._moved = [fcntl.fcntl(one, fcntl.F_DUPFD, self._above) for one in descriptors[1:]]
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def become(self) -> None:
         """Makes this process what the launcher was when it started."""
         os.setsid()
-        folder, *inherited = self._descriptors
-        os.fchdir(folder)
-        moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, protocol.MAX_NUMBER) for descriptor in inherited]
-        os.closerange(0, protocol.MAX_NUMBER)
-        for number, descriptor in zip(self._numbers, moved, strict=True):
+        os.closerange(0, self._above)
+        for number, descriptor in zip(self._numbers, self._moved, strict=True):
             os.dup2(descriptor, number)
-        os.closerange(protocol.MAX_NUMBER, 4096)
+        os.closerange(self._above, 4096)
         if self.terminal is not None:
             fcntl.ioctl(self.terminal, _TIOCSCTTY, 0)
         os.umask(self._message["umask"])
@@ -277,8 +279,8 @@ class Request:
 
     @property
     def descriptors(self) -> list[int]:
-        """What came with the request."""
-        return self._descriptors
+        """What came with the request, for the run."""
+        return self._moved
 
 
 def _standard_streams() -> None:

@@ -441,6 +441,21 @@ def test_limits_that_it_could_not_have_go_with_a_start_only(place: Place) -> Non
         assert json.loads(process.stdout.read())["pid"] == process.pid
 
 
+@pytest.mark.parametrize("numbers", [48, 1024])
+def test_a_soft_limit_is_that_of_the_run(place: Place, numbers: int) -> None:
+    limits = numbers, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    ended = place.run("exit", "3", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits))
+    assert ended.returncode == 3
+    assert found(ended.stdout)["limits"][resource.RLIMIT_NOFILE] == list(limits)  # type: ignore[index]
+
+
+def test_a_folder_that_it_may_not_enter_is_one_of_a_start(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "another's"
+    folder.mkdir()
+    ended = place.run("exit", "3", cwd=folder, preexec_fn=lambda: folder.chmod(0))
+    assert [ended.returncode, found(ended.stdout)["folder"]] == [3, str(folder)]
+
+
 @pytest.mark.attack("another user may write to the folder of the socket")
 def test_a_folder_that_others_may_use_is_not_used(place: Place) -> None:
     place.warm.folder.chmod(0o755)

@@ -16,6 +16,7 @@ import ctypes
 import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import platform
@@ -284,26 +285,15 @@ class Request:
 
 
 def _standard_streams() -> None:
-    """Standard streams as an interpreter makes them."""
-    errors = "surrogateescape" if sys.flags.utf8_mode or _plain_locale() else "strict"
-    streams: dict[str, Any] = {
-        "stdin": _stream(0, "r", errors),
-        "stdout": _stream(1, "w", errors),
-        "stderr": _stream(2, "w", "backslashreplace"),
-    }
-    streams["stderr"].reconfigure(line_buffering=True)
-    for name, stream in streams.items():
+    """Standard streams as this interpreter made its own from the same variables."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        own = getattr(sys, f"__{name}__")
+        at_once = isinstance(own.buffer, io.FileIO)
+        binary: Any = open(number, "wb" if number else "rb", 0 if at_once else -1, closefd=False)  # noqa: SIM115
+        lines = not at_once and (binary.isatty() or name == "stderr")
+        stream = io.TextIOWrapper(binary, own.encoding, own.errors, "\n", lines, at_once)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-
-
-def _stream(descriptor: int, mode: str, errors: str) -> Any:
-    return open(descriptor, mode, encoding="utf-8", errors=errors, closefd=False)
-
-
-def _plain_locale() -> bool:
-    names = ("LC_ALL", "LC_CTYPE", "LANG")
-    return next((os.environ[name] for name in names if os.environ.get(name)), "C") in ("C", "POSIX", "C.UTF-8")
 
 
 def _keep(connection: socket.socket, loaded: Loaded, here: dict[str, Any]) -> Request | None:

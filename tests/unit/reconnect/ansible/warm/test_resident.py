@@ -41,7 +41,8 @@ def main():
     with open('/proc/self/cmdline') as file:
         words = file.read().rstrip('\\0').split('\\0')
     streams = (sys.stdin, sys.stdout, sys.stderr)
-    streams = [[s.fileno(), s.encoding, s.errors, s.line_buffering, s.isatty()] for s in streams]
+    streams = [[s.fileno(), s.encoding, s.errors, s.line_buffering, s.isatty(), hasattr(s.buffer, 'raw')]
+               for s in streams]
     return {
         'environment': sorted(os.environ.items()), 'shown': shown, 'words': words[1:], 'argv': sys.argv,
         'folder': os.getcwd(), 'umask': os.umask(0o22), 'path': sys.path, 'flags': list(sys.flags), 'name': __name__,
@@ -112,7 +113,7 @@ class Place:
         found: subprocess.CompletedProcess[str] = subprocess.run(
             self.words(*words, warm=warm),
             env=self.environment,
-            input="a line\n",
+            input="a line\r\n",
             capture_output=True,
             text=True,
             check=False,
@@ -232,6 +233,19 @@ def test_it_finds_what_it_would_find_when_it_is_started(place: Place, tmp_path: 
     assert place.is_warm()
     assert found(warm.stdout) == found(cold.stdout)
     assert warm.stderr == cold.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"PYTHONIOENCODING": "latin-1:replace"}, {"PYTHONUNBUFFERED": "1"}, {"LC_ALL": "C"}, {"LC_ALL": "POSIX"}],
+)
+def test_its_streams_are_those_of_an_interpreter(make: Callable[..., Place], variables: dict[str, str]) -> None:
+    place = make(**variables)
+    place.begin()
+    cold, warm = place.run("exit", "0", warm=False), place.run("exit", "0")
+    assert place.is_warm()
+    assert found(warm.stdout)["streams"] == found(cold.stdout)["streams"]
+    assert found(warm.stdout)["asked"] == found(cold.stdout)["asked"] == "a line\r\n"
 
 
 def test_it_has_the_terminal_that_it_would_have(place: Place) -> None:

@@ -154,7 +154,9 @@ def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int]:
                 for number in signals.recv(256):
                     # A run without a controlling terminal is never stopped by one.
                     stops = number == signal.SIGTSTP and os.getsid(0) != os.getpid()
-                    protocol.send(connection, {"signal": signal.SIGSTOP if stops else number})
+                    # Where the run has just ended, its end is still to be read.
+                    with contextlib.suppress(BrokenPipeError):
+                        protocol.send(connection, {"signal": signal.SIGSTOP if stops else number})
                     if stops:
                         os.kill(os.getpid(), signal.SIGSTOP)
             if connection.fileno() in ready and (ended := protocol.receive(connection)) is not None:

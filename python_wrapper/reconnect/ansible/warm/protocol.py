@@ -39,7 +39,10 @@ class Refused(Exception):
 
 
 def surroundings(environment: Mapping[str, str], script: str) -> dict[str, Any]:
-    """What a process has from the one that forked it and cannot be given later: a run finds it as its own start had."""
+    """What a process has from the one that forked it and cannot be given later: a run finds it as its own start had.
+    Raises Refused where it depends on the working folder."""
+    if not all(map(os.path.isabs, (environment.get("PYTHONPATH") or "/").split(os.pathsep))):
+        raise Refused("PYTHONPATH is relative to the working folder")
     found: dict[str, Any] = {"version": VERSION, "python": sys.version, "script": script}
     found["start"] = sorted(one for one in environment.items() if one[0].startswith(_READ_AT_START))
     found["locale"] = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import ansible
 import psutil
 import pytest
 from reconnect.ansible.processes import MARK, any_runs, wait_until
-from reconnect.ansible.warm import protocol
+from reconnect.ansible.warm import launcher, protocol
 from reconnect.ansible.warm.starting import Warm
 
 from ...conftest import on_a_terminal
@@ -438,6 +439,28 @@ def test_a_run_has_another_warm_process_started(make: Callable[..., Place]) -> N
 def test_what_is_read_at_the_start_must_be_the_same(place: Place, name: str) -> None:
     other = replace(place, environment={**place.environment, name: "C" if name == "LC_ALL" else "ignore"})
     assert not other.is_warm()
+
+
+@pytest.mark.attack("the folder in which a command is typed holds modules")
+@pytest.mark.parametrize("path", [".", ":/x", "/x:lib"])
+def test_a_path_of_the_working_folder_goes_with_a_start_only(path: str) -> None:
+    with pytest.raises(protocol.Refused, match="relative"):
+        protocol.surroundings({"PYTHONPATH": path}, "/bin/program")
+
+
+def test_a_signal_for_a_run_that_has_just_ended_changes_no_end() -> None:
+    (launched, kept), (signals, wake) = socket.socketpair(), socket.socketpair()
+
+    def end() -> None:
+        assert protocol.receive(kept) == {"begin": True}
+        kept.shutdown(socket.SHUT_RD)
+        wake.send(bytes([signal.SIGWINCH]))
+        protocol.send(kept, {"code": 3})
+
+    with launched, kept, signals, wake, ThreadPoolExecutor(1) as beside:
+        ended = beside.submit(end)
+        assert launcher._wait(launched, signals) == {"code": 3}
+        ended.result()
 
 
 def test_limits_that_it_could_not_have_go_with_a_start_only(place: Place) -> None:

@@ -17,6 +17,7 @@ from logging.handlers import WatchedFileHandler
 from typing import Protocol
 
 from reconnect.errors import InputError
+from reconnect.machine import expanded
 from reconnect.result import rfc3339
 from reconnect.settings import Settings
 from reconnect.text import one_line
@@ -72,7 +73,7 @@ def to_file(settings: Settings) -> None:
     """Writes the log to the file of the settings, where there is one. Raises InputError where it cannot be opened."""
     if settings.log_file is None:
         return
-    path = settings.log_file.expanduser()
+    path = expanded(settings.log_file)
     try:
         _write_to(_File(path), settings)
     except OSError as error:

@@ -8,23 +8,36 @@ import os
 import pwd
 from pathlib import Path
 
-from reconnect.errors import StoreError
+from reconnect.errors import InputError, StoreError
 from reconnect.text import one_line
 
 
+def expanded(path: Path) -> Path:
+    """`path` with the home folder that its `~` stands for. Raises InputError where nobody knows one."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(f"Cannot find the home folder of '{one_line(path)}'. Set HOME, or an absolute path.") from None
+
+
 def state_folder(named: Path | None) -> Path:
-    """The folder that everything is kept in: the one that the settings name, else `$XDG_STATE_HOME/reconnect`."""
+    """The folder that everything is kept in: the one that the settings name, else `$XDG_STATE_HOME/reconnect`. Raises
+    InputError."""
     if named is not None:
-        return named.expanduser().absolute()
+        return expanded(named).absolute()
     state_home = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state_home) if Path(state_home).is_absolute() else Path.home() / ".local" / "state"
+    base = Path(state_home) if Path(state_home).is_absolute() else expanded(Path("~/.local/state"))
     return base / "reconnect"
 
 
 def warm_folder(state: Path) -> Path:
     """The folder of the sockets of warm processes: `$XDG_RUNTIME_DIR/reconnect`, else in the state folder."""
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    return runtime / "reconnect" if runtime.is_absolute() else state / "warm"
+    # After `su` or `sudo -E` it is another user's, who could have this one make and change folders anywhere.
+    with contextlib.suppress(OSError):
+        if runtime.is_absolute() and runtime.stat().st_uid == os.geteuid():
+            return runtime / "reconnect"
+    return state / "warm"
 
 
 def make_private(folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 
 from reconnect.ansible.warm import command, launcher, protocol
+from reconnect.errors import ReconnectError
 
 #: The commands that load much. Others are as fast without it, stay, or ask for passwords.
 COMMANDS = frozenset(
@@ -29,6 +30,7 @@ def stand_for_a_run() -> None:
         return
     if not words or words[0] not in {*COMMANDS, command.WORK} or not _ASKED.isdisjoint(words):
         return
-    with contextlib.suppress(OSError):
+    # The command itself says what is wrong.
+    with contextlib.suppress(OSError, ReconnectError):
         if os.path.samefile(sys.argv[0], script):
             launcher.stand_for(str(script), str(command.folder()), words, in_a_shell=True)

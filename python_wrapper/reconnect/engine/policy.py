@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from reconnect import names
 from reconnect.errors import InputError
 from reconnect.hours import Hours, within
+from reconnect.machine import expanded
 from reconnect.result import rfc3339
 from reconnect.settings import Settings
 from reconnect.text import one_line
@@ -178,7 +179,7 @@ def load(settings: Settings) -> Policy:
 
 def _read(file: Path) -> dict[Any, Any]:
     try:
-        with file.expanduser().open("rb") as opened:
+        with expanded(file).open("rb") as opened:
             text = opened.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise InputError(f"The policy {one_line(file)} is larger than {MAX_BYTES // 1024} KiB.")

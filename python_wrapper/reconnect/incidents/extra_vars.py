@@ -17,6 +17,7 @@ import yaml
 
 from reconnect import files
 from reconnect.errors import InputError
+from reconnect.machine import expanded
 from reconnect.reports.secret_forms import is_secret_name
 from reconnect.runs.request import Asked, Playbook
 from reconnect.text import one_line
@@ -56,7 +57,7 @@ def _typed(word: str, flags: dict[str, str]) -> str:
 
 
 def _file(word: str, flags: dict[str, str]) -> str:
-    path = Path(word[1:]).expanduser().absolute()
+    path = expanded(Path(word[1:])).absolute()
     if files.kind(path) != "file":
         raise InputError(f"Cannot find the file of variables '{one_line(path)}'.")
     try:

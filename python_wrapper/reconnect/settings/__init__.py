@@ -136,9 +136,9 @@ def settings_file() -> Path | None:
     one. Raises InputError where this user may not look for it."""
     named = os.environ.get("RECONNECT_SETTINGS")
     if named:
-        return Path(named).expanduser()
+        return machine.expanded(Path(named))
     config_home = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(config_home) if Path(config_home).is_absolute() else Path.home() / ".config"
+    base = Path(config_home) if Path(config_home).is_absolute() else machine.expanded(Path("~/.config"))
     own = base / "reconnect" / "settings.yml"
     if files.kind(own) == "file":
         return own

@@ -23,6 +23,7 @@ from typing import BinaryIO
 from reconnect import files
 from reconnect.errors import InputError, TrackerError
 from reconnect.incidents.trackers.tracker import MAX_FILE_BYTES, MOST_CHANGES, Attachment, Change, Comment, Details
+from reconnect.machine import expanded
 from reconnect.names import Incident
 from reconnect.settings.trackers import FileSettings
 from reconnect.text import encoding_of, one_line
@@ -42,7 +43,7 @@ class FileTracker:
     """`incident.id` is a path: a folder that exists gets a file per comment and attachment, a file is appended to."""
 
     def __init__(self, incident: Incident, settings: FileSettings) -> None:
-        self._path = Path(incident.id).expanduser().absolute()
+        self._path = expanded(Path(incident.id)).absolute()
         if files.kind(self._path.parent) != "folder":
             raise InputError(f"Cannot write the incident to {one_line(self._path)}: its folder does not exist.")
         if files.kind(self._path) == "other":
@@ -162,7 +163,7 @@ def changes(settings: FileSettings, minutes: int) -> list[Change]:
     since = time.time() - minutes * 60
     found = []
     try:
-        for path in sorted(settings.incoming.expanduser().absolute().iterdir()):
+        for path in sorted(expanded(settings.incoming).absolute().iterdir()):
             said = path / "incident.md" if path.is_dir() and not path.is_symlink() else path
             if not _INCIDENT.fullmatch(path.name) or (said == path and path.suffix != ".md"):
                 continue

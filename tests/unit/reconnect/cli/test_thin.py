@@ -81,6 +81,13 @@ def test_the_setting_switches_it_off(asked: list[Any], monkeypatch: pytest.Monke
     assert asked == []
 
 
+def test_without_a_home_the_command_says_so_itself(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setenv("RECONNECT_STATE_DIR", "~nobody-here/x")
+    typed(monkeypatch, "show", "latest")
+    assert asked == []
+
+
 def test_a_run_of_the_warm_process_carries_it_out(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "forked_by", ("folder", "name"))
     typed(monkeypatch, "show", "latest")

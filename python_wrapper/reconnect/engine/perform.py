@@ -158,11 +158,6 @@ class Performer:
 
     def close(self, run: Run, state: State, said: str) -> bool:
         """Keeps that the run is not carried out, or not any more, and why; whether that goes to the incident."""
-        from reconnect.runs.guards import Guards
-
-        # Whoever has the run now says so; what does not count it does not end it.
-        with contextlib.suppress(ReconnectError):
-            Guards(self._settings, run.worker).end_all(run.run_id)
         return self._finish(run, without_documents(run, state, said), [])
 
     def _end_withdrawn(self, run: Run, state: State, said: str) -> bool:

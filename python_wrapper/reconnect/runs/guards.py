@@ -155,13 +155,9 @@ class Guards:
                 connection.execute(_REMEDIES.update().where(own).values(state=state, ended_at=now()))
 
     def end_all(self, run_id: str) -> None:
-        """Whatever a run has begun and not ended was not verified: it counts as failed."""
+        """See `end_all`."""
         with writing_of(run_id, self._worker, self._engine) as connection:
-            connection.execute(
-                _REMEDIES.update()
-                .where(_REMEDIES.c.run_id == run_id, _REMEDIES.c.state == BEGUN)
-                .values(state="failed", ended_at=now())
-            )
+            end_all(connection, run_id)
 
     # Escalations
 
@@ -205,6 +201,12 @@ class Guards:
         """What each server is known by: the id that it gave last, else its name."""
         with reading(self._engine) as connection:
             return [_server_id(connection, server) or server for server in servers]
+
+
+def end_all(connection: sa.Connection, run_id: str) -> None:
+    """Whatever a run has begun and not ended was not verified: it counts as failed."""
+    begun = sa.and_(_REMEDIES.c.run_id == run_id, _REMEDIES.c.state == BEGUN)
+    connection.execute(_REMEDIES.update().where(begun).values(state="failed", ended_at=now()))
 
 
 def _alone(connection: sa.Connection) -> None:

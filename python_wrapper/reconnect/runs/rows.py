@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from reconnect.result import Result, State, ending, now, to_json
-from reconnect.runs import feed, tables
+from reconnect.runs import feed, guards, tables
 from reconnect.runs.database import is_shared, reading, writing, writing_of
 from reconnect.runs.record import Asker, Ended, Kept, Pending, Record, Wanted
 from reconnect.runs.request import Request
@@ -352,6 +352,9 @@ def _changing(record: Record) -> dict[str, Any]:
 
 def _save(connection: sa.Connection, record: Record) -> None:
     connection.execute(_RUNS.update().where(_RUNS.c.run_id == record.run_id).values(**_changing(record)))
+    if record.finished_at is not None:
+        # However the run ended: others would wait for what nobody ends.
+        guards.end_all(connection, record.run_id)
     for server, ended in record.endings.items():
         connection.execute(
             _RESULTS.update()

@@ -148,6 +148,20 @@ def test_what_was_never_verified_counts_as_failed(guards: Guards, wish: Callable
     assert "did not help on pbx1" in guards.begin(wish("pbx2"), REACH).reason
 
 
+@pytest.mark.attack("a run is killed while a remedy is under way, and never says how that ended")
+def test_no_run_waits_for_a_remedy_of_a_run_that_has_ended(
+    guards: Guards, wish: Callable[..., Wish], settings: Settings
+) -> None:
+    guards.begin(wish("pbx1"), REACH)
+    run = Runs(settings).find(wish("pbx1").run_id)
+    run.save()
+    assert guards.begin(wish("pbx2"), REACH).wait
+    run.record.finished_at = now()
+    run.finish([], "report")
+    found = guards.begin(wish("pbx2"), REACH)
+    assert (found.wait, "did not help on pbx1" in found.reason) == (False, True)
+
+
 @pytest.mark.attack("twelve runs ask for the same remedy at the same moment")
 def test_of_many_at_once_one_begins(guards: Guards, wish: Callable[..., Wish]) -> None:
     wanted = [wish(f"pbx{number}") for number in range(12)]

@@ -215,23 +215,24 @@ class Engine:
         """Takes the run out of the queue unless it has begun, and keeps why."""
         if not performer.give_up(run):
             return
+        # Whoever resumes it, where this process is killed now, ends it, too.
+        run.withdraw(state, said)
         with one_sentence():
             DBOS.cancel_workflow(run.run_id)
         if performer.close(run, state, said):
             self.begin_report(run)
 
-    def unknown(self, workflow_id: str) -> bool:
-        """Whether this worker has no such workflow. One that another worker left is forgotten, however it ended there:
-        nobody else goes on with it."""
+    def unknown(self, workflow_id: str, *, ended: bool = True) -> bool:
+        """Whether this worker has no such workflow, under way or `ended`. One that another worker left is forgotten,
+        however it ended there: nobody else goes on with it."""
         with one_sentence():
-            return self._unknown(workflow_id)
-
-    def _unknown(self, workflow_id: str) -> bool:
-        status = DBOS.get_workflow_status(workflow_id)
-        if status is not None and status.app_version not in (None, self._slot.name):
-            DBOS.delete_workflow(workflow_id)
-            return True
-        return status is None
+            status = DBOS.get_workflow_status(workflow_id)
+            if status is None:
+                return True
+            own = status.app_version in (None, self._slot.name) and (ended or _under_way(status.status))
+            if not own:
+                DBOS.delete_workflow(workflow_id)
+            return not own
 
     def report_unknown(self, run: Run) -> bool:
         """Whether there is no workflow that reports the run."""

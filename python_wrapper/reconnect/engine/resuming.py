@@ -222,7 +222,8 @@ def _resume_run(engine: object, run: Run, cancelled: threading.Event) -> None:
     from reconnect.runs.database import refusals
 
     assert isinstance(engine, durable.Engine)
-    if run.record.finished_at is None and engine.unknown(run.run_id):
+    # Its workflow may have ended, or have been taken out of the queue, before the run's end was kept.
+    if run.record.finished_at is None and engine.unknown(run.run_id, ended=False):
         engine.begin(run)
     engine.carry_out(run, cancelled)
     run.record = run.read()

@@ -20,6 +20,7 @@ from reconnect.ansible.project import Project
 from reconnect.cli import terminal
 from reconnect.cli.progress import Progress
 from reconnect.engine import durable, resuming
+from reconnect.engine.locks import Locks
 from reconnect.engine.slots import Slots
 from reconnect.errors import InputError
 from reconnect.names import Incident
@@ -206,6 +207,31 @@ def test_a_run_whose_end_was_interrupted_is_ended_and_never_begun(
     # What the other machine had begun there may go on.
     assert (tmp_path / "released-alpha").exists() is bool(begun)
     assert incident.read_text().count("-report]") == 1
+
+
+DIES = """
+import os, signal
+from reconnect.cli.commands import main
+from reconnect.engine.perform import Performer
+Performer.close = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main(["resume"])
+"""
+
+
+@pytest.mark.attack("whoever gives up a run that waits for its turn is killed")
+def test_a_run_that_was_out_of_the_queue_before_its_end_was_kept_is_ended(workplace: Workplace, tmp_path: Path) -> None:
+    workplace.playbook(SLOW)
+    slot = Slots(workplace.settings).empty()
+    run = Runs(workplace.settings).create(request_of(workplace), worker=slot.name)
+    slot.release()
+    run.withdraw("cancelled", "The run was cancelled.")
+    with Locks(workplace.settings) as locks:
+        # It has no turn meanwhile.
+        assert locks.take("server", "alpha")
+        killed = subprocess.run([sys.executable, "-c", DIES], cwd=tmp_path, env=workplace.environment, timeout=60)
+    assert (killed.returncode, run.read().finished_at) == (-signal.SIGKILL, None)
+    assert workplace.reconnect("resume").code == 0
+    assert (run.read().endings, run.read().begun) == ({"alpha": "cancelled"}, 0)
 
 
 @pytest.mark.parametrize("cancelled", [0, 1])

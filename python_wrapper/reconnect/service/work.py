@@ -194,16 +194,16 @@ class _Log:
 
 def main(words: list[str]) -> NoReturn:
     """See the head of this module."""
-    loaded = settings.load()
-    log.set_up(loaded)
     cancelled = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: cancelled.set())
-    here = project.find(loaded)
     try:
+        loaded = settings.load()
+        log.set_up(loaded)
+        here = project.find(loaded)
         if words:
-            run = Runs(loaded).get(words[0])
-            resuming.adopt(words[0], here, loaded, _Log(run.traced() if run else None), cancelled)
+            run = Runs(loaded).find(words[0])
+            resuming.adopt(run.run_id, here, loaded, _Log(run.traced()), cancelled)
         else:
             resuming.resume(here, loaded, _Log(), cancelled)
     except ReconnectError as error:

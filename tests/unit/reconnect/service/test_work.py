@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +28,7 @@ from reconnect.service.starting import asker_of
 from reconnect.service.work import Worker
 from reconnect.settings import Settings
 
-from ..conftest import a_request, there
+from ..conftest import Workplace, a_request, there
 from .conftest import plan_step
 
 APPROVABLE = plan_step("restart_asterisk", "service", "approval")
@@ -201,6 +202,28 @@ def test_a_run_that_is_resumed_can_be_cancelled_and_no_other_with_it(
         for number, handler in before.items():
             signal.signal(number, handler)
     assert (exit.value.code, seen) == (0, [([run], False) for run in runs])
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "said"),
+    [
+        (["20260101"], {}, "There is no run '20260101'."),
+        (["--help"], {}, "There is no run '--help'."),
+        ([], {"RECONNECT_STOP_SECONDS": "x"}, "The setting RECONNECT_STOP_SECONDS is invalid"),
+    ],
+)
+def test_a_person_who_carries_out_nothing_reads_why(
+    workplace: Workplace, words: list[str], environment: dict[str, str], said: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "reconnect", "carry-out", *words],
+        cwd=workplace.folder,
+        env={**workplace.environment, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert said in ended.stderr
 
 
 def test_what_an_incident_needs_approved_waits_whoever_ended_the_run(

@@ -167,7 +167,7 @@ class Waiter:
         left = self._runs.readable(self._slots.abandoned())
         if any(run.record.finished_at is None for run in left):
             self._progress.note("Resuming runs that were interrupted …")
-            resuming = subprocess.Popen([sys.executable, "-m", "reconnect", "resume"], stdout=sys.stderr)
+            resuming = subprocess.Popen([sys.executable, "-P", "-m", "reconnect", "resume"], stdout=sys.stderr)
             while resuming.poll() is None and not (self.cancelled.is_set() or waiting.withdrawn()):
                 time.sleep(_PAUSE)
 

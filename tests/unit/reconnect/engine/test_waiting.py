@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from reconnect.cli.progress import Progress
 from reconnect.engine import durable
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
+from reconnect.engine.wait import Waiter
 from reconnect.runs.database import engine_of
 from reconnect.runs.store import Run, Runs
 
@@ -96,3 +98,18 @@ def test_who_waits_for_a_report_is_told_of_each_attempt(monkeypatch: pytest.Monk
     inspect.unwrap(durable._report)("run")
     waiting.join(60)
     assert not waiting.is_alive()
+
+
+@pytest.mark.attack("another user leaves a Python module in the folder in which a command is typed", harm="execution")
+def test_what_stands_before_a_run_is_resumed_without_modules_of_the_working_folder(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slot = Slots(workplace.settings).empty()
+    run = Runs(workplace.settings).create(request_of(workplace), worker=slot.name)
+    slot.release()
+    (tmp_path / "typer.py").write_text("open('executed', 'w')")
+    monkeypatch.chdir(tmp_path)
+    waiter = Waiter(Project(workplace.folder), workplace.settings, Progress(terminal.stderr()))
+    monkeypatch.setenv("RECONNECT_STOP_SECONDS", "nothing is resumed")
+    waiter._resume_abandoned(run)
+    assert (tmp_path / "executed").exists() is False

@@ -29,7 +29,7 @@ def readable(line: str) -> str:
     with contextlib.suppress(UnicodeError):
         # UTF-8 that was read as something else.
         line = line.encode("cp1252").decode() if "Ã" in line else line
-    line = unicodedata.normalize("NFC", line.replace("’", "'"))
+    line = unicodedata.normalize("NFC", line.replace("\u2019", "'"))
     words = _JOINT.sub(" ", line).lower()
     own = [line.lower()] if words == line.lower() else [line.lower(), words]
     found = [_english(word) for word in _WORD.findall(own[0])]

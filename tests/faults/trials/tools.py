@@ -129,7 +129,9 @@ def surroundings(state: Path) -> dict[str, str]:
     """What the command needs in its environment; the same warm processes serve all who have none of their own."""
     needed = {"XDG_STATE_HOME": str(state), "NO_COLOR": "1"}
     if os.environ.get("RECONNECT_WARM") != "1":
-        needed |= {"RECONNECT_WARM": "1", "XDG_RUNTIME_DIR": str(ROOT / ".cache" / "run")}
+        shared = ROOT / ".cache" / "run"
+        shared.mkdir(mode=0o700, parents=True, exist_ok=True)
+        needed |= {"RECONNECT_WARM": "1", "XDG_RUNTIME_DIR": str(shared)}
     return needed
 
 

@@ -44,6 +44,8 @@ _TIOCSCTTY = 0x540E
 _CHANGED = 3
 #: How long a launcher may take with its request and with the word to begin, in seconds.
 _REQUEST_SECONDS = 10.0
+#: Seconds between two looks whether the socket is still there: the folder may end with a login session.
+_LOOK_SECONDS = 5.0
 #: What a run of Ansible loads, besides what it needs for its tasks.
 _OF_ANSIBLE = ("ansible.cli.playbook", "ansible.executor.process.worker", "ansible.plugins.strategy.linear")
 #: What a run of the command loads.
@@ -200,7 +202,7 @@ def _serve(loaded: Loaded, listener: socket.socket, path: str, idle: float, runs
     until, poll = time.monotonic() + idle, select.poll()
     poll.register(listener, select.POLLIN)
     while runs and (left := until - time.monotonic()) > 0:
-        for descriptor, _ in poll.poll(left * 1000):
+        for descriptor, _ in poll.poll(min(left, _LOOK_SECONDS) * 1000):
             if descriptor in keepers:
                 _, status = os.waitpid(keepers.pop(descriptor), 0)
                 poll.unregister(descriptor)

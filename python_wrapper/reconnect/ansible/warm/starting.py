@@ -20,6 +20,8 @@ from reconnect.machine import make_private
 IDLE_SECONDS = 15 * 60
 #: It ends after so many runs, and the next one starts another.
 RUNS = 200
+#: So many of one user may there be: each login session needs its own, and a scheduler may log in every minute.
+MOST = 8
 #: Room for the words and for the environment of a run, in bytes.
 ROOM = 96 * 1024
 #: How long a start may take until it goes on in the background, in seconds.
@@ -56,7 +58,9 @@ class Warm:
         with contextlib.suppress(OSError, protocol.Refused):
             make_private(self.folder)
             if not self._exists(protocol.name_of(protocol.surroundings(environment, str(script)))):
-                self._start(python, str(script), environment)
+                known = [file.stem for file in self.folder.glob("*.lock")]
+                if sum(map(self._exists, known)) < MOST:
+                    self._start(python, str(script), environment)
 
     def _exists(self, name: str) -> bool:
         with protocol.private_folder(str(self.folder)) as path:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import ansible
 import psutil
 import pytest
 from reconnect.ansible.processes import MARK, any_runs, wait_until
-from reconnect.ansible.warm import launcher, protocol
+from reconnect.ansible.warm import launcher, protocol, starting
 from reconnect.ansible.warm.starting import Warm
 
 from ...conftest import on_a_terminal
@@ -545,6 +546,27 @@ def test_it_ends_when_nobody_needs_it(make: Callable[..., Place]) -> None:
     place.warm.begin("program", place.environment)
     assert wait_until(place.socket().exists, 20)
     assert wait_until(lambda: not place.socket().exists(), 10)
+
+
+def test_it_ends_with_its_folder(make: Callable[..., Place]) -> None:
+    place = make()
+    process = place.begin()
+    shutil.rmtree(place.warm.folder)
+    assert wait_until(lambda: not any_runs([process]), 20)
+
+
+@pytest.mark.attack("a scheduler logs in every minute and leaves two warm processes each time", harm="outage")
+def test_one_user_has_only_so_many(make: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
+    place = make()
+    first = place.begin()
+    monkeypatch.setattr(starting, "MOST", 1)
+    other = replace(place, environment={**place.environment, "PYTHONHASHSEED": "1"})
+    other.warm.begin("program", other.environment)
+    assert not other.socket().exists()
+    first.kill()
+    assert wait_until(lambda: not any_runs([first]), 10)
+    # The lock that it left is nobody's.
+    other.begin()
 
 
 def test_it_ends_after_so_many_runs(make: Callable[..., Place]) -> None:

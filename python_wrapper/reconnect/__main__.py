@@ -6,18 +6,22 @@ import sys
 
 from reconnect.ansible.warm import command
 from reconnect.cli import thin
+from reconnect.exit_codes import ExitCode
 
 
 def main() -> None:
     """Runs the command and exits."""
-    thin.stand_for_a_run()
-    # Only now: it takes as long as many a command.
-    if sys.argv[1:2] == [command.WORK]:
-        from reconnect.service.work import main as work
+    try:
+        thin.stand_for_a_run()
+        # Only now: it takes as long as many a command.
+        if sys.argv[1:2] == [command.WORK]:
+            from reconnect.service.work import main as work
 
-        work(sys.argv[2:])
-    from reconnect.cli.commands import main as run_here
-
+            work(sys.argv[2:])
+        from reconnect.cli.commands import main as run_here
+    except KeyboardInterrupt:
+        sys.stderr.write("reconnect: Cancelled. Nothing was executed.\n")
+        sys.exit(ExitCode.STOPPED)
     run_here()
 
 

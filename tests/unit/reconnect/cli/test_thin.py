@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reconnect.__main__ import main
 from reconnect.ansible.warm import command, launcher, protocol
 from reconnect.cli import thin
 from reconnect.cli.commands import COMMANDS
+from reconnect.exit_codes import ExitCode
 
 SCRIPT = command.script()
 
@@ -92,6 +94,19 @@ def test_a_run_of_the_warm_process_carries_it_out(asked: list[Any], monkeypatch:
     monkeypatch.setattr(protocol, "forked_by", ("folder", "name"))
     typed(monkeypatch, "show", "latest")
     assert asked == []
+
+
+def test_who_cancels_while_the_warm_process_is_asked_reads_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cancelled() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(thin, "stand_for_a_run", cancelled)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == ExitCode.STOPPED
+    assert capsys.readouterr().err == "reconnect: Cancelled. Nothing was executed.\n"
 
 
 def test_another_program_is_no_command(asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

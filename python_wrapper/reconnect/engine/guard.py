@@ -25,7 +25,7 @@ from reconnect.engine.locks import Locks
 from reconnect.engine.policy import Policy
 from reconnect.errors import InputError, ReconnectError
 from reconnect.names import checked
-from reconnect.result import Result, now
+from reconnect.result import UNTOUCHED, Result, now
 from reconnect.runs import store
 from reconnect.runs.guards import Guards, Permission, Reach, Wish
 from reconnect.runs.store import Run
@@ -61,6 +61,7 @@ class Guard:
         self._happened = happened
         self._seen = 0
         self._deferred: dict[str, Wish] = {}
+        self._allowed: set[tuple[str, str, str]] = set()
         self._results: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
@@ -118,7 +119,7 @@ class Guard:
             tuple(map(str, question.get("partners") or ())),
         )
         if outcome:
-            self._guards.end(self._run.run_id, server, remedy, cause, str(outcome))
+            self._end(server, remedy, cause, str(outcome))
             return Permission(True)
         with self._lock:
             if server in self._deferred:
@@ -127,7 +128,14 @@ class Guard:
             found = self._guards.begin(wish, self._reach)
             if found.wait:
                 self._deferred[server] = wish
+            if found.allowed:
+                self._allowed.add((server, remedy, cause))
         return found
+
+    def _end(self, server: str, remedy: str, cause: str, state: str) -> None:
+        # What is refused here may have been begun before, by a process of the run that was killed.
+        if state not in UNTOUCHED or (server, remedy, cause) in self._allowed:
+            self._guards.end(self._run.run_id, server, remedy, cause, state)
 
     def _tell(self, server: str, seen: Any) -> None:
         """Keeps attempts of the client that were seen while the play goes on. A server says them: they are bounded."""
@@ -173,7 +181,7 @@ class Guard:
         """A play of the run ended: what its results do not call fixed counts as failed."""
         for result in results:
             for remedy in result.remedies:
-                self._guards.end(self._run.run_id, result.server, remedy.remedy, remedy.cause or "", remedy.state)
+                self._end(result.server, remedy.remedy, remedy.cause or "", remedy.state)
         self._guards.end_all(self._run.run_id)
 
 

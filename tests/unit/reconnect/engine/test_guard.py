@@ -15,7 +15,7 @@ from reconnect.engine import policy
 from reconnect.engine.guard import MOST_SEEN, Guard
 from reconnect.engine.locks import Locks
 from reconnect.errors import InputError
-from reconnect.runs.guards import Permission
+from reconnect.runs.guards import Guards, Permission
 from reconnect.runs.store import Runs
 from reconnect.settings import Settings
 from reconnect.text import one_line
@@ -197,6 +197,26 @@ def test_a_batch_has_one_node_of_a_pair(tmp_path: Path) -> None:
     asked(0, outcome="failed")
     # Another remedy may help.
     assert (guard.next_batch(), guard.next_batch()) == (["pbx2"], None)
+
+
+@pytest.mark.attack("a run is killed while a remedy is under way, and its server is held before it is resumed")
+def test_what_was_begun_before_a_refusal_still_counts(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    nodes = ["pbx1", "pbx2"]
+    run = Runs(settings).create(a_request(named=nodes, servers=nodes))
+    asked = {"remedy": "restart_asterisk", "cause": "asterisk_hung"}
+
+    def guard() -> Guard:
+        return Guard(settings, policy.load(settings), run, Locks(settings))
+
+    assert guard().answer({"server": "pbx1", "partners": ["pbx2"], **asked}).allowed
+    Guards(settings).hold(["pbx1"], "looking", "ann")
+    resumed = guard()
+    assert not resumed.answer({"server": "pbx1", "partners": ["pbx2"], **asked}).allowed
+    resumed.answer({"server": "pbx1", "outcome": "refused", **asked})
+    resumed.end([])
+    found = resumed.answer({"server": "pbx2", "partners": ["pbx1"], **asked})
+    assert (found.allowed, "did not help on pbx1" in found.reason) == (False, True)
 
 
 @pytest.mark.attack("the guard does not hear how a remedy ended", harm="hang")

@@ -12,6 +12,7 @@ from reconnect.cli import screen, terminal
 from reconnect.cli.options import Json, RunName
 from reconnect.cli.remote import runs
 from reconnect.cli.remote.connection import Connection
+from reconnect.engine.slots import Slots
 from reconnect.errors import InputError
 from reconnect.result import rfc3339
 from reconnect.runs.store import Runs
@@ -48,6 +49,9 @@ def cancel(run: RunName) -> None:
         if not work.cancel(found, project.find(loaded), loaded):
             raise InputError(f"Cannot end run {found.run_id}: it has ended.")
         run_id = found.run_id
+        if run_id in Slots(loaded).abandoned():
+            terminal.stdout().say(f"Run {run_id} was interrupted. 'reconnect resume' ends it.")
+            return
     terminal.stdout().say(f"Ending run {run_id}. 'reconnect show {run_id}' shows the result.")
 
 

@@ -224,7 +224,8 @@ def test_a_run_that_was_out_of_the_queue_before_its_end_was_kept_is_ended(workpl
     slot = Slots(workplace.settings).empty()
     run = Runs(workplace.settings).create(request_of(workplace), worker=slot.name)
     slot.release()
-    run.withdraw("cancelled", "The run was cancelled.")
+    # Nobody carries it out.
+    assert "'reconnect resume' ends it" in workplace.reconnect("cancel", "latest").stdout
     with Locks(workplace.settings) as locks:
         # It has no turn meanwhile.
         assert locks.take("server", "alpha")

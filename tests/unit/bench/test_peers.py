@@ -144,14 +144,30 @@ def test_what_the_peers_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert message.endswith(b"\r\n\r\n")
 
 
+#: What each command takes.
+SECONDS = {"empty": 2.0, "warm": 4.0, "slow": 10.0, "own": 1.0}
+
+
 def _measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *others: peers.Peer
 ) -> tuple[list[peers.Figure], dict[str, str]]:
-    sleeping = [peers.Peer("empty play", ["true"]), peers.Peer("Reconnect: warm command", ["sleep", "0.05"], own=True)]
+    both = [peers.Peer("empty play", ["empty"]), peers.Peer("Reconnect: warm command", ["warm"], own=True)]
+    begun: list[object] = []
+
+    def timed(command: list[str]) -> tuple[float, str]:
+        if command[0] not in SECONDS:
+            raise measure.Failed(f"there is no {command[0]}")
+        return SECONDS[command[0]], ""
+
+    monkeypatch.setattr(peers, "timed", timed)
+    monkeypatch.setattr(peers, "begin_warm", begun.append)
     monkeypatch.setattr(peers, "STATE", tmp_path)
     monkeypatch.setattr(peers, "site", lambda folder: {**ABOUT, "folder": str(folder)})
-    monkeypatch.setattr(peers, "peers", lambda folder, address: iter([*sleeping, *others]))
-    return peers.measure(tmp_path, 2, [])
+    monkeypatch.setattr(peers, "peers", lambda folder, address: iter([*both, *others]))
+    try:
+        return peers.measure(tmp_path, 2, [])
+    finally:
+        assert begun == [["warm"]]
 
 
 def test_who_cannot_be_measured_is_listed_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,21 +175,21 @@ def test_who_cannot_be_measured_is_listed_with_the_reason(tmp_path: Path, monkey
         raise measure.Failed("no index")
 
     monkeypatch.setattr(peers, "install", offline)
-    slow, none = peers.Peer("slow", ["sleep", "0.1"]), peers.Peer("pyinfra: operations", ["/none"], peers.told)
+    slow, none = peers.Peer("slow", ["slow"]), peers.Peer("pyinfra: operations", ["none"], peers.told)
     figures, left = _measured(tmp_path, monkeypatch, slow, none)
     assert [one.name for one in figures] == ["empty play", "Reconnect: warm command", "slow"]
     assert figures[0].against_empty == peers.Spread(1, 1, 1)
-    assert figures[2].seconds.least >= 0.1
-    assert figures[2].against_warm.median > 1 > figures[0].against_warm.median
+    assert figures[2].seconds == peers.Spread(10, 10, 10)
+    assert [one.against_warm.median for one in figures] == [0.5, 1, 2.5]
     assert left["packages"] == "no index"
     said = "\n".join(peers.shown(figures, left))
-    assert "pyinfra: operations has no figure: [Errno 2] No such file or directory: '/none'" in said
+    assert "pyinfra: operations has no figure: there is no none" in said
     assert peers.plot(figures, "2 cores").count("</text>") == 2 + 2 * len(figures)
 
 
 def test_without_its_own_figures_nothing_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "install", lambda: None)
-    own = peers.Peer("Reconnect: cold command", ["echo"], peers.told, own=True)
+    own = peers.Peer("Reconnect: cold command", ["own"], peers.told, own=True)
     with pytest.raises(measure.Failed, match="no answer for"):
         _measured(tmp_path, monkeypatch, own)
 

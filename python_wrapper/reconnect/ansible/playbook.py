@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ansible_runner.interface
+import pexpect
 import psutil
 
 from reconnect.ansible.processes import MARK, RunProcesses, adopt_orphans
@@ -207,6 +208,16 @@ class PlayRunner:
             # No result of any size enters an event: evidence and results come from their documents.
             "MAX_EVENT_RES": "0",
         }
+
+
+def _spawn(self: Any, arguments: Any, _start: Callable[..., Any] = pexpect.spawn._spawnpty, **options: Any) -> Any:
+    """Starts a program of ansible-runner's. Once that has ended, nothing is left to wait a tenth of a second for."""
+    process = _start(self, arguments, **options)
+    process.delayafterclose = 0
+    return process
+
+
+pexpect.spawn._spawnpty = _spawn
 
 
 class _Stopped(Exception):

@@ -69,7 +69,7 @@ class Guard:
     def listening(self) -> Iterator[Mapping[str, str]]:
         """Answers meanwhile; the environment by which the playbook finds it."""
         with short_private_folder(self._run.run_id) as folder, _Server(folder / "guard", self) as server:
-            thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+            thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
             thread.start()
             try:
                 yield {VARIABLE: str(folder / "guard")}

@@ -11,7 +11,7 @@ import contextlib
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -20,20 +20,73 @@ from typing import Any, cast
 _FINDER = "ansible.utils.collection_loader._collection_finder"
 #: What packs a module with all that it imports. It reads the configuration when it is loaded, so only a run loads it.
 PACKER = "ansible.executor.module_common"
+_COLLECTIONS = "ansible_collections"
+#: Where the modules of a collection lie that plugins import.
+_ROOMS = ("module_utils", "plugin_utils")
+#: What some of them read when they are first asked.
+_PREPARES = {"judge.catalogue": "catalogue", "judge.evidence": "prepare", "judge.outcomes": "endings"}
 
 
-def prepare(collection: Path) -> None:
-    """Has each run that is forked from this process find what is the same in all of them."""
+def prepare(collection: Path, loadable: Callable[[Sequence[str]], Sequence[str]]) -> None:
+    """Has each run that is forked from this process find what is the same in all of them.
+
+    `loadable` says which of some modules can be loaded without the configuration.
+    """
     finder, ansible = sys.modules.get(_FINDER), importlib.util.find_spec("ansible")
     if finder is None or ansible is None or ansible.origin is None:
         return
     core = Path(ansible.origin).parent
     vars(finder)["compile"] = _compiling(collection)
+    with contextlib.suppress(AttributeError):
+        give(vars(finder)["_AnsibleCollectionPkgLoaderBase"], loaded(collection, loadable))
     with contextlib.suppress(OSError, KeyError):
         _prepare_metadata(vars(finder), (core / "config" / "ansible_builtin_runtime.yml").read_bytes())
     plugins = collection / "plugins"
     compiled = parsing(core / "module_utils", plugins / "module_utils", plugins / "modules")
     sys.meta_path.insert(0, cast(Any, _Given(PACKER, compile=compiled)))
+
+
+def loaded(collection: Path, loadable: Callable[[Sequence[str]], Sequence[str]]) -> dict[ModuleType, bytes]:
+    """The modules of a collection that know no configuration, as they are once they were loaded, with their sources."""
+    root, own = collection.parents[2], ".".join(collection.parts[-3:])
+    sources = {
+        ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): source
+        for room in _ROOMS
+        if own.startswith(f"{_COLLECTIONS}.")
+        for file, source in _sources(collection / "plugins" / room)
+    }
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.path.insert(0, str(root))
+    try:
+        made = [importlib.import_module(name) for name in loadable(list(sources))]
+        for module in made:
+            if prepares := _PREPARES.get(module.__name__.removeprefix(f"{own}.plugins.plugin_utils.")):
+                vars(module)[prepares]()
+    finally:
+        sys.path.remove(str(root))
+        sys.dont_write_bytecode = writes
+        for name in [name for name in sys.modules if name.partition(".")[0] == _COLLECTIONS]:
+            del sys.modules[name]
+        for path in [path for path in sys.path_importer_cache if Path(path).is_relative_to(root)]:
+            del sys.path_importer_cache[path]
+    return {module: sources[module.__name__] for module in made}
+
+
+def give(loader: Any, made: Mapping[ModuleType, bytes]) -> None:
+    """Has a loader of Ansible's take the module that was made of the same file with the same content."""
+    execute, known = loader.exec_module, {(one.__name__, one.__file__): one for one in made}
+
+    def exec_module(self: Any, module: ModuleType) -> None:
+        name = module.__name__
+        found = known.get((name, module.__file__))
+        if found is None or self.get_source(name) != made[found]:
+            execute(self, module)
+            return
+        vars(found).update({name: value for name, value in vars(module).items() if name.startswith("__")})
+        # Whoever imports it gets what stands here once its code has run.
+        sys.modules[name] = found
+
+    loader.exec_module = exec_module
 
 
 def _compiling(collection: Path) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ when the run ends or its launcher is gone. Both carry the environment of the run
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -54,6 +55,8 @@ _OF_THE_COMMAND = (
     *("reconnect.engine.durable", "reconnect.engine.guard", "reconnect.runs.feed", "reconnect.runs.rows"),
     "reconnect.service.work",
 )
+#: What is read of the collection beforehand.
+_READ = {".py", ".yml"}
 #: What reads the configuration when it is loaded.
 _CONFIGURED = "ansible.constants"
 
@@ -141,16 +144,16 @@ class Loaded:
 
     def __init__(self, script: str, collection: Path) -> None:
         self.is_command = Path(script).name == "reconnect"
-        self._collection = sorted([*collection.rglob("*.py"), collection])
+        self._collection = sorted(one for one in collection.rglob("*") if one.suffix in _READ or one.is_dir())
         os.environ.__class__ = _Asked
         names = _in_a_child(lambda: _rehearse(_OF_THE_COMMAND if self.is_command else _OF_ANSIBLE)) or []
         # A library asks for it. The answer stays the same, without a program that gets a copy of the environment.
         platform.architecture = lambda *_: (f"{8 * struct.calcsize('P')}bit", "")
         for name in _in_a_child(lambda: _loadable(names)) or []:
             _load(name)
+        prepared.prepare(collection, lambda names: _in_a_child(lambda: _loadable(names)) or [])
         if _CONFIGURED in sys.modules:
             raise protocol.Refused("the configuration was read")
-        prepared.prepare(collection)
         os.environ.__class__ = os._Environ
         self.variables = {name: os.environ.get(name) for name in _Asked.names}
         self._sources = _sources(self._collection)
@@ -365,15 +368,20 @@ def _look_after(pid: int, connection: socket.socket, request: Request) -> NoRetu
 def _end_all() -> None:
     """Kills everything below this process; whoever loses its parent becomes its child, and is killed next."""
     itself = os.getpid()
-    while True:
+    while _has_children():
         for name in os.listdir("/proc"):
             if name.isdigit() and protocol.parent_of(int(name)) == itself:
                 with contextlib.suppress(OSError):
                     os.kill(int(name), signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
+        os.waitpid(-1, 0)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 # --- the start
@@ -450,10 +458,39 @@ def main(words: list[str]) -> Loaded | None:
     return loaded
 
 
+def _carry_out(script: types.CodeType, names: dict[str, Any]) -> None:
+    """Executes the script, and ends as an interpreter does, except that nothing that was loaded is taken apart: that
+    takes longer than all the rest of an end."""
+    code = 0
+
+    def leave() -> None:
+        # Where it cannot be flushed, the interpreter says so, and ends as it does then.
+        with contextlib.suppress(Exception):
+            for stream in (sys.stdout, sys.stderr):
+                if not stream.closed:
+                    stream.flush()
+            os._exit(code)
+
+    # What was registered first is called last.
+    atexit.register(leave)
+    try:
+        exec(script, names)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    except KeyboardInterrupt:
+        # An interpreter ends by the signal.
+        atexit.unregister(leave)
+        raise
+    except BaseException:
+        code = 1
+        raise
+
+
 _STARTED = time.monotonic()
 
 if __name__ == "__main__" and (_run := main(sys.argv[1:])) is not None:
     _main = types.ModuleType("__main__")
     _main.__file__ = sys.argv[0]
     _this, sys.modules["__main__"] = sys.modules["__main__"], _main
-    exec(_run.script, _main.__dict__)
+    _carry_out(_run.script, _main.__dict__)

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from ansible_collections.privatewave.reconnect.plugins.plugin_utils.payload impo
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import settings
 
 ROOT = Path(__file__).parents[4]
+SHARED = "-o ControlMaster=auto -o ControlPersist=60s"
 ROADS = ("Wrapped", "Script", "Kept")
 RUN_ID = "run-7f3a"
 
@@ -293,3 +296,82 @@ def test_questions_that_template_at_the_same_time_do_not_end_each_others_context
 
         answers = senders.ask_all({"first": (first, 60.0), "second": (second, 60.0)})
     assert [one["ok"] for one in answers.values()] == [True, True], answers
+
+
+@dataclass
+class Ssh:
+    """A connection of ssh, which opens where others can share it when `opens` is set."""
+
+    folder: Path
+    args: str = SHARED
+    transport: str = "ssh"
+    host: str = "198.51.100.7"
+    port: int | None = None
+    user: str = "root"
+    control_path: str | None = None
+    control_path_dir: str = ""
+    asked: threading.Event = field(default_factory=threading.Event)
+
+    def get_option(self, name: str) -> str | None:
+        return self.args if name == "ssh_args" else None
+
+    def ask(self, ends: threading.Event, opens: threading.Event | None = None) -> None:
+        with senders.opened_once(self):
+            self.asked.set()
+            if opens:
+                assert opens.wait(50)
+                self.control_path_dir, self.control_path = str(self.folder), "%(directory)s/socket"
+                (self.folder / "socket").touch()
+            assert ends.wait(50)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(senders, "OPENING_SECONDS", 50.0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_asks_the_same_host_waits_until_the_connection_can_be_shared(tmp_path: Path) -> None:
+    first, second, elsewhere = Ssh(tmp_path), Ssh(tmp_path), Ssh(tmp_path, host="198.51.100.8")
+    ends, opens = threading.Event(), threading.Event()
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(first.ask, ends, opens)]
+        assert first.asked.wait(50)
+        asked += [pool.submit(one.ask, ends) for one in (second, elsewhere)]
+        assert elsewhere.asked.wait(50)
+        assert not second.asked.is_set()
+        opens.set()
+        assert second.asked.wait(50)
+        assert not asked[0].done()
+        ends.set()
+    assert [one.exception() for one in asked] == [None] * 3
+    assert senders.opening == {}
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_waits_for_a_connection_that_fails_opens_one(tmp_path: Path) -> None:
+    first, second, ends, never = Ssh(tmp_path), Ssh(tmp_path), threading.Event(), threading.Event()
+    with ThreadPoolExecutor() as pool:
+        one = pool.submit(first.ask, ends)
+        assert first.asked.wait(50)
+        other = pool.submit(second.ask, never)
+        assert not second.asked.is_set()
+        ends.set()
+        one.result(50)
+        assert second.asked.wait(50)
+        never.set()
+        other.result(50)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize(
+    "connection", [{"args": "-C"}, {"args": f"{SHARED} -o ControlPath=/somewhere"}, {"transport": "local"}]
+)
+def test_nobody_waits_for_a_connection_that_is_not_shared(tmp_path: Path, connection: dict[str, Any]) -> None:
+    first, second, ends = Ssh(tmp_path, **connection), Ssh(tmp_path, **connection), threading.Event()
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(one.ask, ends) for one in (first, second)]
+        assert first.asked.wait(50)
+        assert second.asked.wait(50)
+        ends.set()
+    assert [one.exception() for one in asked] == [None] * 2

@@ -66,6 +66,21 @@ if action == 'exit':
     sys.exit(int(rest[0]))
 if action == 'raise':
     raise RuntimeError('as asked')
+if action == 'say':
+    sys.exit('as said')
+if action == 'interrupt':
+    raise KeyboardInterrupt
+if action == 'later':
+    import atexit, threading
+    started = threading.Event()
+    atexit.register(lambda: print('last', end=''))
+    threading.Thread(target=lambda: (started.wait(0.2), print('in a thread', end=' '))).start()
+    sys.exit(4)
+if action == 'close':
+    sys.stdout.close()
+if action == 'fill':
+    os.dup2(os.open('/dev/full', os.O_WRONLY), 1)
+    print('nobody can write it')
 if action == 'die':
     os.kill(os.getpid(), int(rest[0]))
 if action == 'write':
@@ -259,11 +274,16 @@ def test_it_has_the_terminal_that_it_would_have(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("exit", "0"), ("exit", "250"), ("raise",), ("die", "9"), ("die", "15"), ("die", "6")]
+    "words",
+    [
+        *(("exit", "0"), ("exit", "250"), ("raise",), ("die", "9"), ("die", "15"), ("die", "6")),
+        *(("say",), ("interrupt",), ("later",), ("close",), ("fill",), ()),
+    ],
 )
 def test_it_ends_as_it_would_end(place: Place, words: tuple[str, ...]) -> None:
-    cold, warm = place.run(*words, warm=False), place.run(*words)
+    cold, warm = place.run(*words or ("",), warm=False), place.run(*words or ("",))
     assert warm.returncode == cold.returncode
+    assert warm.stdout.splitlines()[1:] == cold.stdout.splitlines()[1:]
     assert warm.stderr.splitlines()[-1:] == cold.stderr.splitlines()[-1:]
 
 
@@ -578,12 +598,13 @@ def test_it_ends_after_so_many_runs(make: Callable[..., Place]) -> None:
     assert not place.is_warm()
 
 
-def test_it_ends_when_what_it_loaded_changes(make: Callable[..., Place]) -> None:
+@pytest.mark.parametrize("name", ["one.py", "one.yml"])
+def test_it_ends_when_what_it_loaded_changes(make: Callable[..., Place], name: str) -> None:
     place = make()
-    collection = place.warm.collection / "one.py"
-    collection.write_text("before = 1\n")
+    collection = place.warm.collection / name
+    collection.write_text("before: 1\n")
     process = place.begin()
-    collection.write_text("after = 2\n")
+    collection.write_text("after: 22\n")
     assert not place.is_warm()
     assert wait_until(lambda: not any_runs([process]), 10)
 
@@ -635,3 +656,64 @@ def test_a_run_has_what_was_worked_out_before(make: Callable[..., Place]) -> Non
     place.begin()
     assert json.loads(place.run().stdout)["from"] == ["reconnect.ansible.warm.prepared"] * 3
     assert json.loads(place.run(warm=False).stdout)["from"][0] is None
+
+
+COLLECTION = {
+    "plugin_utils/plain.py": "import os\nMADE_BY, WORD = os.getpid(), {word!r}\n",
+    "plugin_utils/room/__init__.py": "",
+    "plugin_utils/room/deep.py": """
+from ansible_collections.acme.phones.plugins.plugin_utils import plain
+from ansible_collections.acme.phones.plugins.plugin_utils.plain import MADE_BY
+SAME = plain.MADE_BY
+""",
+    "plugin_utils/configured.py": """
+import os
+from ansible import constants
+from ansible_collections.acme.phones.plugins.plugin_utils.room import deep
+MADE_BY = os.getpid()
+""",
+    "plugin_utils/broken.py": "raise RuntimeError\n",
+}
+TAKES = """\
+import json, os, sys
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+before = sorted(name for name in sys.modules if name.startswith('ansible_collections'))
+_AnsibleCollectionFinder(paths=[sys.argv[1]])._install()
+from ansible_collections.acme.phones.plugins.plugin_utils import configured, plain
+from ansible_collections.acme.phones.plugins.plugin_utils.room import deep
+try:
+    from ansible_collections.acme.phones.plugins.plugin_utils import broken
+except RuntimeError:
+    print(json.dumps({
+        'pid': os.getpid(), 'before': before, 'word': plain.WORD, 'file': plain.__file__, 'deep': deep.__package__,
+        'made': [one in (os.getpid(),) for one in (configured.MADE_BY, plain.MADE_BY, deep.MADE_BY, deep.SAME)],
+    }))
+"""
+
+
+def a_collection(root: Path, word: str) -> Path:
+    """A collection whose modules say the word."""
+    collection = root / "ansible_collections" / "acme" / "phones"
+    for name, content in COLLECTION.items():
+        file = collection / "plugins" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content.replace("{word!r}", repr(word)))
+    return collection
+
+
+def test_a_run_takes_modules_that_were_made_before_of_the_same_files_alone(
+    make: Callable[..., Place], tmp_path: Path
+) -> None:
+    own, other = a_collection(tmp_path / "own", "own"), a_collection(tmp_path / "other", "other")
+    place = make(TAKES, PYTHONPATH=str(Path(ansible.__path__[0]).parent))
+    place = replace(place, warm=replace(place.warm, collection=own))
+    place.begin()
+    told = {word: json.loads(place.run(str(tmp_path / word)).stdout) for word in ("own", "other")}
+    for word, collection in (("own", own), ("other", other)):
+        assert told[word]["before"] == []
+        assert told[word]["word"] == word
+        assert told[word]["file"] == str(collection / "plugins" / "plugin_utils" / "plain.py")
+        assert told[word]["deep"] == "ansible_collections.acme.phones.plugins.plugin_utils.room"
+    assert told["own"]["made"] == [True, False, False, False]
+    assert told["other"]["made"] == [True] * 4
+    assert not list(own.rglob("__pycache__"))

@@ -28,6 +28,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible.template import Templar
+from ansible.utils.path import unfrackpath
 from ansible_collections.privatewave.reconnect.plugins.module_utils._carried import UNKEPT
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError, Round
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import ANSWER_LIMIT, answer_of, plain
@@ -62,6 +63,10 @@ NO_FOLDER = {
     ),
 }
 
+#: How long a question waits for another one that opens the connection to its host, and between two looks, in seconds.
+OPENING_SECONDS, _LOOK_SECONDS = 1.0, 0.01
+#: The connections that are being opened, with what is set when their question has ended.
+opening: dict[tuple[Any, ...], tuple[Any, threading.Event]] = {}
 #: Until when the question of this context may start anything, on the clock of `time.monotonic`.
 _deadline: contextvars.ContextVar[float] = contextvars.ContextVar("_deadline", default=float("inf"))
 
@@ -197,7 +202,8 @@ class Wrapped(ActionBase):
         # On a busy control node a thread may come here after its limit, when nobody is left to end what it starts.
         if time.monotonic() > _deadline.get():
             raise ProbeError("timed_out", "the time limit was over before the connection was opened")
-        return super()._low_level_execute_command(*arguments, **options)
+        with opened_once(self._connection):
+            return super()._low_level_execute_command(*arguments, **options)
 
     def _clearer(self, error: Any) -> Any:
         """Where ssh ends while it reads the module, its own words are lost: have it say them again."""
@@ -263,6 +269,45 @@ def ask_all(questions: Mapping[Name, tuple[Callable[[], Any], float]]) -> dict[N
     if any(answer.get("error") == "timed_out" for answer in answers.values()):
         _end_children()
     return answers
+
+
+@contextlib.contextmanager
+def opened_once(connection: Any) -> Iterator[None]:
+    """Lets one question open the connection of ssh to a host while others wait for a moment, to share it.
+
+    To open one takes ssh and the host longer than most questions.
+    """
+    if not _is_shared(connection):
+        yield
+        return
+    ended = threading.Event()
+    host = (connection.host, connection.port, connection.user)
+    first, first_ended = opening.setdefault(host, (connection, ended))
+    if first_ended is ended:
+        try:
+            yield
+        finally:
+            del opening[host]
+            ended.set()
+        return
+    until = time.monotonic() + OPENING_SECONDS
+    while not (_is_open(first) or first_ended.wait(_LOOK_SECONDS) or time.monotonic() > until):
+        pass
+    yield
+
+
+def _is_shared(connection: Any) -> bool:
+    """Whether Ansible has ssh share the connection, at a place that it names."""
+    if connection.transport != "ssh":
+        return False
+    words = " ".join(connection.get_option(name) or "" for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"))
+    return "controlpersist" in words.lower() and "controlpath" not in words.lower()
+
+
+def _is_open(connection: Any) -> bool:
+    """Whether others can share the connection now."""
+    path = (connection.control_path or "").replace("%(directory)s", unfrackpath(connection.control_path_dir or ""))
+    return bool(path) and Path(path).exists()
 
 
 def _in_context(question: Callable[[], Any], limit: float) -> Callable[[], Any]:

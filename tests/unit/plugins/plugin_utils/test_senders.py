@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -375,3 +376,8 @@ def test_nobody_waits_for_a_connection_that_is_not_shared(tmp_path: Path, connec
         assert second.asked.wait(50)
         ends.set()
     assert [one.exception() for one in asked] == [None] * 2
+
+
+def test_a_connection_of_another_plugin_is_taken_as_it_is() -> None:
+    with senders.opened_once(SimpleNamespace(transport="ssh")):
+        assert senders.opening == {}

@@ -298,7 +298,8 @@ def opened_once(connection: Any) -> Iterator[None]:
 
 def _is_shared(connection: Any) -> bool:
     """Whether Ansible has ssh share the connection, at a place that it names."""
-    if connection.transport != "ssh":
+    # Others call themselves so, too, and are none of Ansible's: mitogen.
+    if connection.transport != "ssh" or not hasattr(connection, "control_path"):
         return False
     words = " ".join(connection.get_option(name) or "" for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"))
     return "controlpersist" in words.lower() and "controlpath" not in words.lower()

@@ -6,16 +6,18 @@ import tempfile
 import threading
 from pathlib import Path
 
+from reconnect.ansible.isolation import Isolation
 from reconnect.ansible.playbook import Play, PlayRunner, Watch
 from reconnect.ansible.project import Project
 from reconnect.errors import ReconnectError
+from reconnect.settings import Settings
 from reconnect.text import one_line
 
 #: A server answers within seconds, and Ansible starts within some.
 SECONDS = 120.0
 
 
-def inspect(server: str, source: Path, project: Project, stop_seconds: float) -> str:
+def inspect(server: str, source: Path, project: Project, settings: Settings) -> str:
     """The text of the file of variables. Raises ReconnectError when the server cannot be asked."""
     said: list[str] = []
     with tempfile.TemporaryDirectory(prefix="reconnect-inspect-") as folder:
@@ -25,8 +27,9 @@ def inspect(server: str, source: Path, project: Project, stop_seconds: float) ->
             inventory=source,
             hosts=[server],
             variables={"reconnect_inspect_file": str(file)},
+            folders=[Path(folder)],
         )
-        runner = PlayRunner(project, Path(folder).name, stop_seconds)
+        runner = PlayRunner(project, Path(folder).name, settings.stop_seconds, isolation=Isolation.of(settings))
         ended = runner.run(play, SECONDS, threading.Event(), Watch(output=said.append))
         if file.exists():
             return file.read_text(encoding="utf-8")

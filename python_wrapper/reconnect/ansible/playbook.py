@@ -24,6 +24,7 @@ import ansible_runner.interface
 import pexpect
 import psutil
 
+from reconnect.ansible.isolation import Isolation
 from reconnect.ansible.processes import MARK, RunProcesses, adopt_orphans
 from reconnect.ansible.project import Project
 from reconnect.ansible.warm.starting import Warm
@@ -63,7 +64,8 @@ class StepEnd:
 class Play:
     """A playbook to run on hosts of an inventory, with plain variables.
 
-    `extra_vars`: what a person typed for Ansible's option of this name; `variables` go before them.
+    `extra_vars`: what a person typed for Ansible's option of this name; `variables` go before them. `folders`: where
+    the playbook reads and writes besides the project and the inventory.
     """
 
     playbook: Path
@@ -72,6 +74,7 @@ class Play:
     variables: dict[str, Any]
     extra_vars: Sequence[str] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    folders: Sequence[Path] = ()
     check: bool = False
 
 
@@ -100,13 +103,21 @@ class Watch:
 
 
 class PlayRunner:
-    """Runs plays of the run `run_id`, by the process `warm` where one is given."""
+    """Runs plays of the run `run_id`: in a container of `isolation`, else by the process `warm`, else by itself."""
 
-    def __init__(self, project: Project, run_id: str, stop_seconds: float, warm: Warm | None = None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        run_id: str,
+        stop_seconds: float,
+        warm: Warm | None = None,
+        isolation: Isolation | None = None,
+    ) -> None:
         self._project = project
         self._run_id = run_id
         self._stop_seconds = stop_seconds
-        self._warm = warm
+        self._warm = None if isolation else warm
+        self._isolation = isolation
         self._processes = RunProcesses(run_id)
 
     def run(self, play: Play, seconds: float, cancelled: threading.Event, watch: Watch) -> PlayEnd:
@@ -122,6 +133,8 @@ class PlayRunner:
                 ended = self._wait(thread, deadline, cancelled, seen)
             finally:
                 left = self._end(thread)
+                if self._isolation is not None:
+                    self._isolation.remove(runner.config.container_name)
         if self._warm is not None and ended == "finished":
             self._warm.begin(PROGRAM, runner.config.env)
         return PlayEnd(
@@ -154,6 +167,11 @@ class PlayRunner:
 
     def _prepare(self, play: Play, folder: Path, seen: _Seen) -> Any:
         words = [word for one in play.extra_vars for word in ("--extra-vars", one)] + ["--check"] * play.check
+        environment = self._environment(play, folder)
+        isolated: dict[str, Any] = {}
+        if self._isolation is not None:
+            read = [self._project.root, play.inventory if play.inventory.is_dir() else play.inventory.parent]
+            isolated = self._isolation.options(self._project.root, read, [folder, *play.folders])
         runner = ansible_runner.interface.init_runner(
             private_data_dir=str(folder),
             project_dir=str(self._project.root),
@@ -161,7 +179,8 @@ class PlayRunner:
             inventory=str(play.inventory),
             limit=",".join(play.hosts),
             extravars=play.variables,
-            envvars=self._environment(play, folder),
+            envvars=environment if self._isolation is None else self._isolation.environment(environment),
+            **isolated,
             cmdline=shlex.join(words) or None,
             # Events are looked for at least this often, in seconds; the default is 5.
             settings={"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True},
@@ -173,6 +192,8 @@ class PlayRunner:
         )
         for variable in [name for name in runner.config.env if is_secret(name)]:
             del runner.config.env[variable]
+        if self._isolation is not None:
+            runner.config.command = self._isolation.command(runner.config.command, play.inventory)
         if self._warm is not None and runner.config.command[0] == PROGRAM:
             runner.config.command = self._warm.command(runner.config.command)
         return runner

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from reconnect import exit_codes, log, outcomes, texts
 from reconnect.ansible import inventory
+from reconnect.ansible.isolation import Isolation
 from reconnect.ansible.playbook import KILL_SECONDS, Ended, Play, PlayEnd, PlayRunner, StepEnd, Watch, remove_left
 from reconnect.ansible.processes import RunProcesses
 from reconnect.ansible.project import Project
@@ -237,7 +238,7 @@ class Performer:
 
     def _plays(self, run: Run) -> PlayRunner:
         warm = Warm(self._settings.warm_folder, self._project.collection) if self._settings.warm else None
-        return PlayRunner(self._project, run.run_id, self._settings.stop_seconds, warm)
+        return PlayRunner(self._project, run.run_id, self._settings.stop_seconds, warm, Isolation.of(self._settings))
 
     def _run_playbook(
         self, run: Run, happened: list[dict[str, Any]], held: locks.Locks, cancelled: threading.Event
@@ -341,6 +342,7 @@ class Performer:
                 **self._undone(run),
                 **environment,
             },
+            folders=[run.work_dir, *(Path(file).parent for file in environment.values())],
             check=request.mode == "check",
         )
 

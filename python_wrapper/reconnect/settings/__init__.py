@@ -58,6 +58,10 @@ class Settings(BaseSettings, Trackers):
 
     warm: bool = True
     """Whether a process stays for some minutes that has loaded Ansible, so that the next run begins faster."""
+    execution_environment: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w./:@-]*$")
+    """An image of an execution environment: podman runs the playbooks in it, and none in a warm process."""
+    execution_environment_mounts: list[Path] = []
+    """What the playbooks read in it besides the project, the inventory and `~/.ssh`: keys, for example."""
     mask_numbers: bool = False
     """Whether telephone numbers are masked in pages and bundles."""
     keep_days: float | None = Field(default=None, gt=0)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from reconnect import settings
 from reconnect.ansible import inventory, project, remembered
+from reconnect.ansible.isolation import ENGINE
 from reconnect.cli import terminal
 from reconnect.cli.options import InventorySource, Json
 from reconnect.errors import InputError, StoreError
@@ -59,7 +60,7 @@ def doctor(inventory_source: InventorySource = None, as_json: Json = False) -> N
     """
     loaded = settings.load()
     here = project.find(loaded)
-    missing = [*programs(), *store(loaded), *notifications(loaded)]
+    missing = [*programs(), *images(loaded), *store(loaded), *notifications(loaded)]
     try:
         source = inventory.source_of(inventory_source, loaded, here)
         known = inventory.load(source, here)
@@ -81,6 +82,19 @@ def programs() -> Iterator[Missing]:
     """Programs of the system."""
     if shutil.which("ssh") is None:
         yield Missing("The program ssh is missing.", "apt install openssh-client")
+
+
+def images(loaded: settings.Settings) -> Iterator[Missing]:
+    """The execution environment that playbooks run in, where the settings name one."""
+    image = loaded.execution_environment
+    if image is None:
+        return
+    if shutil.which(ENGINE) is None:
+        yield Missing(f"The program {ENGINE} is missing.", f"apt install {ENGINE}")
+        return
+    asked = subprocess.run([ENGINE, "image", "exists", image], stdin=subprocess.DEVNULL, capture_output=True)
+    if asked.returncode:
+        yield Missing(f"The execution environment {image} is not on this machine.", shlex.join([ENGINE, "pull", image]))
 
 
 def store(loaded: settings.Settings) -> Iterator[Missing]:

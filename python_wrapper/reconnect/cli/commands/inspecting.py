@@ -42,7 +42,7 @@ def inspect(server: Server, file: File = None, inventory_source: InventorySource
     printed = str(target) == "-"
     if not printed and files.kind(target) is not None:
         raise InputError(f"{target} is there already. Rename it, or give --file FILE.")
-    text = inspecting.inspect(name, source, here, loaded.stop_seconds)
+    text = inspecting.inspect(name, source, here, loaded)
     if printed:
         terminal.stdout().write(text.rstrip("\n"))
         return

@@ -86,3 +86,17 @@ def test_a_setting_of_notifications_that_is_invalid(monkeypatch: pytest.MonkeyPa
     assert ("service.origin" in found.sentence, found.command) == (True, "less /etc/reconnect/own.yml")
     own = ServiceSettings(notifications=chat, origin="https://reconnect.example.org")
     assert list(doctor.notifications(Settings.model_construct(service=own))) == []
+
+
+def test_an_execution_environment_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert list(doctor.images(Settings())) == []
+    named = Settings(execution_environment="site/ee:1")
+    assert [one.sentence for one in doctor.images(named)] == ["The program podman is missing."]
+    podman = tmp_path / "podman"
+    podman.write_text('#!/bin/sh\n[ "$*" = "image exists site/ee:2" ]\n')
+    podman.chmod(0o755)
+    assert [(one.sentence, one.command) for one in doctor.images(named)] == [
+        ("The execution environment site/ee:1 is not on this machine.", "podman pull site/ee:1")
+    ]
+    assert list(doctor.images(Settings(execution_environment="site/ee:2"))) == []

@@ -1,0 +1,93 @@
+"""Runs playbooks in an execution environment: ansible-runner has podman make a container of an image with Ansible.
+
+What a playbook reads and writes has the same path in there. The container has the network of this machine, and its root
+is the user that runs this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconnect.errors import InputError
+from reconnect.settings import Settings
+from reconnect.text import one_line
+
+ENGINE = "podman"
+#: How long podman may take to remove a container, in seconds.
+REMOVE_SECONDS = 10.0
+#: Where ansible-runner has the inventory in a container.
+_INVENTORY = "/runner/inventory"
+_SSH = Path("~/.ssh")
+_AGENT = "SSH_AUTH_SOCK"
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """The execution environment of a site; `mounts` are what playbooks read besides what every one of them does."""
+
+    image: str
+    mounts: Sequence[Path] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Isolation | None:
+        """That of the settings, None where they name no image."""
+        if settings.execution_environment is None:
+            return None
+        return cls(settings.execution_environment, settings.execution_environment_mounts)
+
+    def options(self, folder: Path, reads: Sequence[Path], writes: Sequence[Path]) -> dict[str, Any]:
+        """What ansible-runner is told for a playbook that runs in `folder`. Raises InputError."""
+        if shutil.which(ENGINE) is None:
+            # ansible-runner would end this process.
+            raise InputError(f"There is no {ENGINE} to run the playbook in '{self.image}'. Install it.")
+        read = [_mount(path, path, "ro") for path in (*reads, *self.mounts)]
+        own = [_mount(_SSH.expanduser(), Path("/root/.ssh"), "ro")] if _SSH.expanduser().is_dir() else []
+        agent = [_mount(Path(os.environ[_AGENT]), Path(os.environ[_AGENT]), "rw")] if os.environ.get(_AGENT) else []
+        written = [_mount(path, path, "rw") for path in writes]
+        return {
+            "process_isolation": True,
+            "process_isolation_executable": ENGINE,
+            "container_image": self.image,
+            "container_workdir": str(folder),
+            "container_volume_mounts": list(dict.fromkeys([*read, *own, *agent, *written])),
+            "container_options": ["--network=host", "--user=0"],
+        }
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a play as they are in the container: with those of Ansible and ssh, which it does not get
+        from this process, and with its own path of programs."""
+        passed = {name: value for name, value in os.environ.items() if name.startswith("ANSIBLE_") or name == _AGENT}
+        return {name: value for name, value in {**passed, **variables}.items() if name != "PATH"}
+
+    def command(self, words: Sequence[str], inventory: Path) -> list[str]:
+        """The command of ansible-runner with this inventory: in a container it names one of its own."""
+        return [str(inventory) if word == _INVENTORY else word for word in words]
+
+    def remove(self, container: str) -> None:
+        """Removes a container whose end podman did not see."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [ENGINE, "rm", "--force", "--ignore", container],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=REMOVE_SECONDS,
+                check=False,
+            )
+
+
+def _mount(path: Path, there: Path, mode: str) -> str:
+    """A mount as podman takes it. Raises InputError."""
+    path = path.absolute()
+    if ":" in f"{path}{there}" or not path.exists():
+        raise InputError(
+            f"Cannot mount '{one_line(path)}': {'it is not there' if not path.exists() else 'it has a colon'}."
+        )
+    return f"{path}:{there.absolute()}:{mode}"

@@ -30,17 +30,23 @@ _AGENT = "SSH_AUTH_SOCK"
 
 @dataclass(frozen=True)
 class Isolation:
-    """The execution environment of a site; `mounts` are what playbooks read besides what every one of them does."""
+    """The execution environment of a site; `mounts` are what playbooks read besides what every one of them does, and
+    `more` options of `podman run`."""
 
     image: str
     mounts: Sequence[Path] = ()
+    more: Sequence[str] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> Isolation | None:
         """That of the settings, None where they name no image."""
         if settings.execution_environment is None:
             return None
-        return cls(settings.execution_environment, settings.execution_environment_mounts)
+        return cls(
+            settings.execution_environment,
+            settings.execution_environment_mounts,
+            settings.execution_environment_options,
+        )
 
     def options(self, folder: Path, reads: Sequence[Path], writes: Sequence[Path]) -> dict[str, Any]:
         """What ansible-runner is told for a playbook that runs in `folder`. Raises InputError."""
@@ -57,7 +63,7 @@ class Isolation:
             "container_image": self.image,
             "container_workdir": str(folder),
             "container_volume_mounts": list(dict.fromkeys([*read, *own, *agent, *written])),
-            "container_options": ["--network=host", "--user=0"],
+            "container_options": ["--network=host", "--user=0", *self.more],
         }
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:

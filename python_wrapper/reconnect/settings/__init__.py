@@ -62,6 +62,8 @@ class Settings(BaseSettings, Trackers):
     """An image of an execution environment: podman runs the playbooks in it, and none in a warm process."""
     execution_environment_mounts: list[Path] = []
     """What the playbooks read in it besides the project, the inventory and `~/.ssh`: keys, for example."""
+    execution_environment_options: list[str] = []
+    """More options of `podman run`, for example `["--pids-limit=0"]`."""
     mask_numbers: bool = False
     """Whether telephone numbers are masked in pages and bundles."""
     keep_days: float | None = Field(default=None, gt=0)

@@ -60,6 +60,7 @@ def podman(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Path:
         "NOTE": str(note),
         "RECONNECT_EXECUTION_ENVIRONMENT": "reconnect-ee:1",
         "RECONNECT_EXECUTION_ENVIRONMENT_MOUNTS": json.dumps([str(key)]),
+        "RECONNECT_EXECUTION_ENVIRONMENT_OPTIONS": '["--pids-limit=0"]',
         "ANSIBLE_FORKS": "7",
         "SECRET_OF_THE_SHELL": "none of its business",
     }
@@ -73,7 +74,7 @@ def test_the_playbook_runs_in_a_container_that_is_removed(workplace: Workplace, 
     *_, told, removed = map(json.loads, podman.read_text().splitlines())
     at = told.index("reconnect-ee:1")
     assert told[at + 1] == "ansible-playbook"
-    assert {"--rm", "--network=host", "--user=0"} <= set(told[:at])
+    assert {"--rm", "--network=host", "--user=0", "--pids-limit=0"} <= set(told[:at])
     assert removed == ["rm", "--force", "--ignore", told[told.index("--name") + 1]]
     mounts = [one for name, one in itertools.pairwise(told) if name == "-v"]
     folder = workplace.folder

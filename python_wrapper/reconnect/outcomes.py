@@ -10,7 +10,9 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from reconnect.result import Result, ending
+from reconnect import texts
+from reconnect.result import Result, Verdict, ending
+from reconnect.texts import Language
 
 #: A link to the collection's file; a built package holds a copy of it.
 FILE = Path(__file__).with_name("outcomes.yml")
@@ -55,6 +57,13 @@ def table() -> dict[str, Ending]:
 def of(result: Result) -> Ending:
     """The row of one server's result."""
     return table()[ending(result)]
+
+
+def told(verdict: Verdict, language: Language = "en") -> str:
+    """What the user of the phone is told: what is wrong, and what becomes of it as the run ended."""
+    said, row = texts.message(verdict.user_message, language), table()[verdict.outcome]
+    now = texts.text(row.user_message, language) if row.tone == "bad" and row.user_message else ""
+    return f"{said} {now}" if said and now not in ("", said) else said
 
 
 def answers(overrides: Mapping[str, Answer]) -> dict[str, Answer]:

@@ -93,7 +93,7 @@ def tellings(
             attachments=attachments(run, results, settings, redaction, answer.do == "move"),
         )
     ]
-    said = [texts.message(result.verdict.user_message, language) for result in results if result.verdict]
+    said = [outcomes.told(result.verdict, language) for result in results if result.verdict]
     messages = dict.fromkeys(filter(None, said))
     if answer.tell_user and messages:
         told.append(

@@ -193,7 +193,7 @@ def _next(verdict: Verdict, language: Language) -> list[Item]:
     if verdict.escalate_to:
         level = texts.text(f"level.{one_line(verdict.escalate_to, 80).replace(' ', '_')}", language)
         items.append(Item(texts.text("report.escalate", language, level=level)))
-    if said := texts.message(verdict.user_message, language):
+    if said := outcomes.told(verdict, language):
         items.append(Item(texts.text("report.tell_user", language, text=one_line(said, 1000))))
     return items
 

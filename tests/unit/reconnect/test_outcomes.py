@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import get_args
 
-from reconnect import outcomes
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.catalogue import catalogue
+from reconnect import outcomes, texts
 from reconnect.exit_codes import ExitCode
 from reconnect.outcomes import Answer
-from reconnect.result import Outcome, Result, State
+from reconnect.result import Message, Outcome, Result, State, Verdict
+from reconnect.texts import Language
 
 from .test_result import DOCUMENT
 
@@ -47,3 +50,20 @@ def test_a_setting_overrides_a_row() -> None:
 
 def test_a_run_without_a_verdict_failed() -> None:
     assert outcomes.of(result("succeeded")).headline == "the run failed"
+
+
+@pytest.mark.parametrize("language", ["en", "it"])
+def test_the_user_is_told_that_somebody_is_at_work_only_where_somebody_is(language: Language) -> None:
+    promises = ("We ", "Our ", "stiamo", "I nostri", "Il nostro")
+
+    def told(outcome: Outcome, cause: str) -> str:
+        return outcomes.told(Verdict(outcome=outcome, user_message=Message(id=cause)), language)
+
+    for cause in {one.user_message for one in catalogue().values()}:
+        known = told("fault_found", cause)
+        assert known == f"{texts.text(cause, language)} {texts.text('user.not_fixed', language)}"
+        assert [word for word in promises if word in known] == []
+        assert told("escalate_third_level", cause).endswith(texts.text("user.engineers_server", language))
+    assert told("escalate_second_level", "user.engineers") == texts.text("user.engineers", language)
+    assert told("fixed_service", "user.fixed_service") == texts.text("user.fixed_service", language)
+    assert outcomes.told(Verdict(outcome="fault_found"), language) == ""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from reconnect import texts
+from reconnect import outcomes
 from reconnect.incidents.client_report import Browser
 from reconnect.service.contract.documents import RunId
 from reconnect.service.desk import CHECK_WATCH, Desk
@@ -129,7 +129,7 @@ def _outcome(desk: Desk, visit: Visit, run_id: str) -> Response:
     report = (run.client_report() or {}).get("browser")
     ended = run.record.finished_at is not None
     verdicts = [one.verdict for one in run.results() if one.verdict] if ended else []
-    told = [texts.message(one.user_message, visit.language) for one in verdicts if one.user_message]
+    told = [outcomes.told(one, visit.language) for one in verdicts if one.user_message]
     said = Browser.model_validate(report) if report else None
     own = desk.settings.service
     return page(visit, "selfcheck_outcome.html.j2", found=said, ended=ended, told=told, own=own, seconds=CHECK_WATCH)

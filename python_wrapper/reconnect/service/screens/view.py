@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reconnect import texts
+from reconnect import outcomes, texts
 from reconnect.reports import pages
 from reconnect.reports.changes import Sign
 from reconnect.reports.html import clean_view, cleaned, redaction_of
@@ -107,7 +107,7 @@ def _words(result: Result, language: Language) -> Words | None:
     if verdict is None:
         return None
     both: tuple[Language, ...] = ("en", "it")
-    told = {one: texts.message(verdict.user_message, one) for one in both} if verdict.user_message else {}
+    told = {one: outcomes.told(verdict, one) for one in both} if verdict.user_message else {}
     level = texts.text(f"level.{verdict.escalate_to.replace(' ', '_')}", language) if verdict.escalate_to else ""
     return Words(result.server, told, level) if told or level else None
 

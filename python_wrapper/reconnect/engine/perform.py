@@ -244,7 +244,7 @@ class Performer:
         self, run: Run, happened: list[dict[str, Any]], held: locks.Locks, cancelled: threading.Event
     ) -> tuple[list[Result], list[str]]:
         request = run.record.request
-        if self._policy.pairs:
+        if self._policy.names_groups():
             source = Path(request.inventory)
             self._policy.check(inventory.load(source, self._project, self._settings.inventories).groups)
         steps: list[tuple[datetime, StepEnd]] = []

@@ -17,7 +17,7 @@ from reconnect import names
 from reconnect.errors import InputError
 from reconnect.hours import Hours, within
 from reconnect.machine import expanded
-from reconnect.result import rfc3339
+from reconnect.result import now, rfc3339
 from reconnect.settings import Settings
 from reconnect.text import one_line
 
@@ -117,20 +117,36 @@ class Policy(BaseModel):
     incidents: Incidents
     maintenance: list[Maintenance]
 
+    def names_groups(self) -> bool:
+        """Whether there is something for `check`."""
+        return bool(self.pairs or self.fix.groups or self.incidents.groups or self.maintenance)
+
     def check(self, groups: Mapping[str, Collection[str]]) -> None:
-        """Raises InputError unless each pair is one of these groups, and has two servers or more."""
-        for pair in self.pairs:
-            if pair not in groups:
-                raise InputError(f"The pair '{pair}' of the policy is no group of the inventory. Correct one of them.")
-            if len(groups[pair]) < 2:
-                raise InputError(
-                    f"The pair '{pair}' of the policy needs two servers in the inventory. It has {len(groups[pair])}."
-                )
+        """Raises InputError unless each group that it names is one of these, each pair has two servers or more, and
+        each maintenance that is not over has servers: one of nobody would hold nothing."""
+        held = [group for one in self.maintenance if one.end > now() for group in one.groups]
+        for what, named, least in (
+            ("pair", self.pairs, 2),
+            ("group", held, 1),
+            ("group", [*self.fix.groups, *self.incidents.groups], 0),
+        ):
+            for name in named:
+                if name not in groups:
+                    raise InputError(
+                        f"The {what} '{name}' of the policy is no group of the inventory. Correct one of them."
+                    )
+                if len(groups[name]) < least:
+                    servers = "two servers" if least == 2 else "a server"
+                    raise InputError(
+                        f"The {what} '{name}' of the policy needs {servers} in the inventory. It has "
+                        f"{len(groups[name])}."
+                    )
 
     def under_maintenance(self, at: datetime, groups: Collection[str]) -> str:
-        """Why nothing is changed at `at` on a server of these groups, as a sentence; empty where it may be."""
+        """Why nothing is changed at `at` on a server of these groups, as a sentence; empty where it may be. Every
+        server is one of the group `all`, which Ansible does not count among a server's groups."""
         for one in self.maintenance:
-            if one.begin <= at < one.end and (not one.groups or set(one.groups) & set(groups)):
+            if one.begin <= at < one.end and (not one.groups or set(one.groups) & {*groups, "all"}):
                 reason = one_line(one.reason, 300).rstrip(".")
                 why = f": {reason}" if reason else ""
                 return (

@@ -20,6 +20,7 @@ from reconnect.ansible import inventory, project, remembered
 from reconnect.ansible.isolation import ENGINE
 from reconnect.cli import terminal
 from reconnect.cli.options import InventorySource, Json
+from reconnect.engine import policy
 from reconnect.errors import InputError, StoreError
 from reconnect.exit_codes import ExitCode
 from reconnect.text import one_line
@@ -67,7 +68,8 @@ def doctor(inventory_source: InventorySource = None, as_json: Json = False) -> N
     except InputError as error:
         missing.append(Missing(str(error), "reconnect diagnose-server --help"))
     else:
-        missing += [*vault(source, here), *vantage_points(known), *logins(known, loaded.servers_group, here)]
+        missing += [*vault(source, here), *vantage_points(known), *groups_of_the_policy(loaded, known)]
+        missing += logins(known, loaded.servers_group, here)
     if as_json:
         terminal.stdout().json([asdict(one) for one in missing])
     else:
@@ -149,6 +151,14 @@ def vantage_points(known: inventory.Inventory) -> Iterator[Missing]:
             f"{known.source} has no vantage point: the path is tested from this machine only.",
             f"ansible-inventory -i {shlex.quote(str(known.source))} --graph vantage_points",
         )
+
+
+def groups_of_the_policy(loaded: settings.Settings, known: inventory.Inventory) -> Iterator[Missing]:
+    """A policy that is invalid, or names groups that the inventory does not have."""
+    try:
+        policy.load(loaded).check(known.groups)
+    except InputError as error:
+        yield Missing(str(error), shlex.join(["less", str(loaded.policy)]))
 
 
 def logins(known: inventory.Inventory, servers_group: str, here: project.Project) -> Iterator[Missing]:

@@ -65,6 +65,19 @@ def test_vantage_points(tmp_path: Path) -> None:
     assert list(doctor.vantage_points(Inventory(tmp_path, HOSTS, {"vantage_points": frozenset(["phone"])}))) == []
 
 
+def test_a_policy_that_names_no_group_of_the_inventory(tmp_path: Path) -> None:
+    own, known = tmp_path / "policy.yml", Inventory(tmp_path, HOSTS, {"shop": frozenset(["good"])})
+    loaded = Settings(policy=own)
+    for groups, sentences in (
+        ("shop", []),
+        ("shops", ["The group 'shops' of the policy is no group of the inventory. Correct one of them."]),
+    ):
+        own.write_text(f"fix: {{groups: [{groups}]}}\n")
+        assert [one.sentence for one in doctor.groups_of_the_policy(loaded, known)] == sentences
+    own.write_text("fix: {colour: red}\n")
+    assert [one.command for one in doctor.groups_of_the_policy(loaded, known)] == [f"less {own}"]
+
+
 def test_a_program_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert [one.command for one in doctor.programs()] == ["apt install openssh-client"]

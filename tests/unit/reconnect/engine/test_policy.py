@@ -167,6 +167,8 @@ def test_the_playbook_gets_the_policy_and_a_mistake_executes_nothing(workplace: 
         ("2026-12-24T17:00:00Z", ["servers"], False),
         ("2026-12-27T05:00:00Z", ["branch"], False),
         ("2027-01-01T00:00:00Z", [], True),
+        # Ansible does not say that a server is in the group of all.
+        ("2028-01-01T00:00:00Z", ["servers"], True),
     ],
 )
 def test_nothing_is_changed_during_a_maintenance(
@@ -176,11 +178,67 @@ def test_nothing_is_changed_during_a_maintenance(
         "maintenance:\n"
         "  - {begin: '2026-12-24 18:00+01:00', end: '2026-12-27 06:00+01:00', groups: [branch], reason: Holidays.}\n"
         "  - {begin: '2027-01-01 00:00Z', end: '2027-01-02 00:00Z'}\n"
+        "  - {begin: '2028-01-01 00:00Z', end: '2028-01-02 00:00Z', groups: [all]}\n"
     )
     said = own.under_maintenance(datetime.fromisoformat(at), groups)
     assert bool(said) is held
-    if groups and held:
+    if "branch" in groups and held:
         assert said == (
             "The server is under maintenance from 2026-12-24T17:00:00Z to 2026-12-27T05:00:00Z: Holidays. "
             "Nothing is changed until then."
         )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{}", ""),
+        ("maintenance: [{begin: '2026-01-01 00:00Z', end: '2126-01-01 00:00Z'}]", ""),
+        ("maintenance: [{begin: '2026-01-01 00:00Z', end: '2126-01-01 00:00Z', groups: [shop, all]}]", ""),
+        ("maintenance: [{begin: '2020-01-01 00:00Z', end: '2020-01-02 00:00Z', groups: [no_shop]}]", ""),
+        (
+            "maintenance: [{begin: '2126-01-01 00:00Z', end: '2126-01-02 00:00Z', groups: [shop, no_shop]}]",
+            "The group 'no_shop' of the policy is no group of the inventory. Correct one of them.",
+        ),
+        (
+            "maintenance: [{begin: '2126-01-01 00:00Z', end: '2126-01-02 00:00Z', groups: [pbx1]}]",
+            "The group 'pbx1' of the policy is no group of the inventory. Correct one of them.",
+        ),
+        (
+            "maintenance: [{begin: '2126-01-01 00:00Z', end: '2126-01-02 00:00Z', groups: [closed_shop]}]",
+            "The group 'closed_shop' of the policy needs a server in the inventory. It has 0.",
+        ),
+        ("fix: {groups: [no_shop]}", "The group 'no_shop' of the policy is no group of the inventory."),
+        ("incidents: {groups: [no_shop]}", "The group 'no_shop' of the policy is no group of the inventory."),
+        # Nothing is fixed there without an approval.
+        ("fix: {groups: [closed_shop]}", ""),
+        ("pairs: [no_shop]", "The pair 'no_shop' of the policy is no group of the inventory."),
+        ("pairs: [shop]", "The pair 'shop' of the policy needs two servers in the inventory. It has 1."),
+    ],
+)
+def test_a_group_of_nobody_holds_nothing_and_is_refused(
+    loaded: Callable[[str], policy.Policy], text: str, sentence: str
+) -> None:
+    groups = {"all": ["pbx1", "pbx2"], "shop": ["pbx1"], "closed_shop": []}
+    own = loaded(text)
+    try:
+        own.check(groups)
+        said = ""
+    except InputError as error:
+        said = str(error)
+    assert said.startswith(sentence)
+    assert bool(said) is bool(sentence)
+
+
+def test_a_run_does_not_begin_while_the_policy_names_no_group_of_the_inventory(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    (tmp_path / "policy.yml").write_text(
+        "maintenance: [{begin: '2020-01-01 00:00Z', end: '2120-01-01 00:00Z', groups: [branch_ofices]}]\n"
+    )
+    workplace.environment["RECONNECT_POLICY"] = str(tmp_path / "policy.yml")
+    ended = workplace.diagnose("alpha", "--json")
+    assert (ended.code, ended.json()["error_message"]) == (
+        1,
+        "The group 'branch_ofices' of the policy is no group of the inventory. Correct one of them.",
+    )

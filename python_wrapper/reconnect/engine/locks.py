@@ -74,9 +74,9 @@ class Patience:
         self._stopped: Holder | None = None
         self._since = 0.0
 
-    def check(self, files: Iterable[Path]) -> None:
-        """See `look`, of the locks on `files`."""
-        self.look(lambda: map(holder_of, files))
+    def check(self, files: Callable[[], Iterable[Path]]) -> None:
+        """See `look`, of the locks on what `files` gives."""
+        self.look(lambda: map(holder_of, files()))
 
     def look(self, holders: Callable[[], Iterable[Holder | None]]) -> None:
         """Looks, about once a second, who holds the locks. Raises StoppedHolderError when one of these processes is

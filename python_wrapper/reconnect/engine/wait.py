@@ -28,8 +28,8 @@ from reconnect.runs.request import Request
 from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
 
-#: Seconds between two looks at a process that is waited for.
-_PAUSE = 0.1
+#: Seconds between two looks at the store while another process is waited for.
+_PAUSE = 0.25
 
 
 def warm_up() -> None:
@@ -136,7 +136,7 @@ class Waiter:
 
         def look() -> None:
             self._resume_abandoned(run)
-            patience.check(self._slots.files_before(run))
+            patience.check(lambda: self._slots.files_before(run))
 
         return look
 
@@ -145,18 +145,18 @@ class Waiter:
         other = f"Run {run.run_id} already handles this incident. Waiting for it."
         self._progress.note(other if run.worker is None else str(TakenError(run.run_id)))
         patience = locks.Patience(f"run {run.run_id}")
-        while run.read().finished_at is None and not self.cancelled.is_set():
+        while not (run.ended() or self.cancelled.is_set()):
             self._resume_abandoned(run)
             try:
-                patience.check(self._slots.files_before(run))
+                patience.check(lambda: self._slots.files_before(run))
             except locks.StoppedHolderError as error:
                 return Report(run, [], ExitCode.STOPPED, [str(error)])
-            time.sleep(0.2)
+            time.sleep(_PAUSE)
         run.record = run.read()
         if run.record.delivery == "pending" and not self.cancelled.is_set():
             deadline = time.monotonic() + self._settings.report_seconds
             while not run.told() and time.monotonic() < deadline:
-                time.sleep(0.2)
+                time.sleep(_PAUSE)
         if run.record.finished_at is None:
             return Report(run, [], ExitCode.STOPPED, [f"Run {run.run_id} goes on."])
         return self._report(run, run.results())
@@ -168,8 +168,10 @@ class Waiter:
         if any(run.record.finished_at is None for run in left):
             self._progress.note("Resuming runs that were interrupted …")
             resuming = subprocess.Popen([sys.executable, "-P", "-m", "reconnect", "resume"], stdout=sys.stderr)
-            while resuming.poll() is None and not (self.cancelled.is_set() or waiting.withdrawn()):
-                time.sleep(_PAUSE)
+            while not (self.cancelled.is_set() or waiting.withdrawn()):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    resuming.wait(_PAUSE)
+                    return
 
     def _report(self, run: Run, results: list[Result], superseded: bool = False) -> Report:
         notes = list(run.record.notes)

@@ -132,6 +132,17 @@ class Rows:
             return None
         return Kept(Asker(*row[:3]), row.worker, row.plan_hash, tuple(row.withdrawn) if row.withdrawn else None)
 
+    def withdrawn(self, run_id: str) -> tuple[State, str] | None:
+        """The state that a run is to end with, and why, where it is withdrawn. Who waits asks again and again."""
+        with reading(self._engine) as connection:
+            said = connection.scalar(sa.select(_RUNS.c.withdrawn).where(_RUNS.c.run_id == run_id))
+        return tuple(said) if said else None
+
+    def ended(self, run_id: str) -> bool:
+        """Whether a run has ended. Who waits asks again and again."""
+        with reading(self._engine) as connection:
+            return connection.scalar(sa.select(_RUNS.c.finished_at).where(_RUNS.c.run_id == run_id)) is not None
+
     def adopt(self, run_id: str, worker: str, left_by: str | None, withdrawn: tuple[State, str] | None) -> bool:
         """Gives a run that no worker has, or an open one that `left_by` has, to this one, which begins it or, where it
         is `withdrawn`, ends it so; whether it is this one's now."""

@@ -200,8 +200,11 @@ class Run:
 
     def withdrawn(self) -> tuple[State, str] | None:
         """The state that the run is to end with, and why, where it is withdrawn."""
-        kept = self.kept()
-        return None if kept is None else kept.withdrawn
+        return self._rows.withdrawn(self.run_id)
+
+    def ended(self) -> bool:
+        """Whether it has ended, by what is kept now."""
+        return self._rows.ended(self.run_id)
 
     def read(self) -> Record:
         """The record as it is kept now; what is known where it is not there any more."""

@@ -61,6 +61,18 @@ def test_the_store_is_not_asked_while_a_run_is_performed(
     assert [number <= 1 for number in during] == [True, True], during
 
 
+def test_who_waits_asks_for_the_runs_before_its_own_once_a_second(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter = Waiter(Project(workplace.folder), workplace.settings, Progress(terminal.stderr()))
+    run, asked = Runs(workplace.settings).create(request_of(workplace)), []
+    monkeypatch.setattr(waiter._slots, "files_before", lambda run: asked.append(run) or [])
+    look = waiter._in_the_queue(run)
+    for _ in range(10):
+        look()
+    assert asked == [run]
+
+
 def test_the_first_run_of_a_site_finds_its_queue_at_the_start(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,24 @@ def request(account: str | None = None, incident: str | None = None, servers: tu
     )
 
 
+def test_who_waits_reads_one_value_of_a_run_each_time(settings: Settings, runs: Runs) -> None:
+    run = runs.create(request())
+    read: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *more: object) -> None:
+        read.append(statement.partition("\n")[0].strip())
+
+    sa.event.listen(database.engine_of(settings), "before_cursor_execute", note)
+    assert (run.withdrawn(), run.ended()) == (None, False)
+    assert read == ["SELECT runs.withdrawn", "SELECT runs.finished_at"]
+    sa.event.remove(database.engine_of(settings), "before_cursor_execute", note)
+    run.withdraw("cancelled", "No need.")
+    assert run.withdrawn() == ("cancelled", "No need.")
+    run.record.finished_at = now()
+    run.save()
+    assert run.ended()
+
+
 def test_runs_of_one_millisecond_are_in_the_order_in_which_they_began(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,8 +130,8 @@ class Performer:
             return self._leave(run, error)
         except locks.StoppedHolderError as error:
             return self.close(run, "timed_out", str(error))
-        except ReconnectError as error:
-            return self._finish(run, without_documents(run, "failed", str(error)), [])
+        except Exception as error:
+            return self._finish(run, self._failed(run, error), [])
         finally:
             self._over.add(run.run_id)
             self._tell()
@@ -180,19 +180,23 @@ class Performer:
             cancelled = _Cancelled(self._cancelled)
             with _events(run, cancelled) as happened:
                 results, notes = self._run_playbook(run, happened, held, cancelled)
-        except ReconnectError as error:
-            results = without_documents(run, "failed", str(error))
-        except OSError as error:
-            results = without_documents(run, "failed", f"The run stopped: {one_line(error, 300)}.")
         except Exception as error:
-            self._progress.output(traceback.format_exc())
-            said = f"A defect of Reconnect: {type(error).__name__}: {one_line(error, 300)}"
-            results = without_documents(run, "failed", said)
+            results = self._failed(run, error)
         finally:
             run.remove_work()
         if run.record.begun > 1:
             notes.append(f"The run was interrupted. It was started again, {run.record.begun} times in all.")
         return self._finish(run, results, notes)
+
+    def _failed(self, run: Run, error: Exception) -> list[Result]:
+        """The results of a run that an error ended, however far it had come."""
+        said = str(error)
+        if isinstance(error, OSError):
+            said = f"The run stopped: {one_line(error, 300)}."
+        elif not isinstance(error, ReconnectError):
+            self._progress.output(traceback.format_exc())
+            said = f"A defect of Reconnect: {type(error).__name__}: {one_line(error, 300)}"
+        return without_documents(run, "failed", said)
 
     def _finish(self, run: Run, results: list[Result], notes: list[str]) -> bool:
         """Keeps how the run ended; whether that goes to the incident, which is told even where the disk is full."""

@@ -35,7 +35,7 @@ def stand_for(script: str, folder: str, words: Sequence[str], in_a_shell: bool =
     """
     with contextlib.suppress(protocol.Refused, OSError):
         connection, terminal = _agreed(script, folder, words, in_a_shell)
-        _stand_for(connection, terminal)
+        _stand_for(connection, terminal, script)
 
 
 def _agreed(script: str, folder: str, words: Sequence[str], in_a_shell: bool) -> tuple[socket.socket, int | None]:
@@ -116,7 +116,7 @@ def _terminal(in_a_shell: bool) -> int | None:
     raise protocol.Refused("the terminal belongs to others, too")
 
 
-def _stand_for(connection: socket.socket, terminal: int | None) -> NoReturn:
+def _stand_for(connection: socket.socket, terminal: int | None, script: str) -> NoReturn:
     """Has the process begin, passes on every signal, and ends as it ends."""
     signals, wake = socket.socketpair()
     wake.setblocking(False)
@@ -129,6 +129,9 @@ def _stand_for(connection: socket.socket, terminal: int | None) -> NoReturn:
         fcntl.ioctl(terminal, termios.TIOCNOTTY)
         signal.signal(signal.SIGHUP, before)
     ended = _wait(connection, signals)
+    if ended is None:
+        os.write(2, protocol.not_begun(script, "the process that was to carry it out is gone"))
+        os._exit(1)
     if died_of := ended.get("signal"):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if died_of != signal.SIGKILL:
@@ -138,14 +141,15 @@ def _stand_for(connection: socket.socket, terminal: int | None) -> NoReturn:
     os._exit(ended.get("code", 1))
 
 
-def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int]:
-    """How the process ended: its `code`, or the `signal` that ended it."""
+def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int] | None:
+    """How the process ended: its `code`, or the `signal` that ended it; None where it never began."""
     import select
 
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     poll.register(signals, select.POLLIN)
     connection.settimeout(None)
+    begun = False
     try:
         protocol.send(connection, {"begin": True})
         while True:
@@ -159,14 +163,16 @@ def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int]:
                         protocol.send(connection, {"signal": signal.SIGSTOP if stops else number})
                     if stops:
                         os.kill(os.getpid(), signal.SIGSTOP)
-            if connection.fileno() in ready and (ended := protocol.receive(connection)) is not None:
-                return ended
             if connection.fileno() in ready:
-                break
+                if (said := protocol.receive(connection)) is None:
+                    break
+                if "begun" not in said:
+                    return said
+                begun = True
     except (protocol.Refused, OSError):
         pass
     # Whoever kept the process was killed, and the process with it.
-    return {"signal": signal.SIGKILL}
+    return {"signal": signal.SIGKILL} if begun else None
 
 
 if __name__ == "__main__":

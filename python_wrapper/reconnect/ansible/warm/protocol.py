@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 #: More than the environment and the words of any run, in bytes.
 MAX_MESSAGE = 1024 * 1024
 #: How many descriptors a run may have from its start, and below which number.
@@ -126,6 +126,12 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
             raise Refused("the message is cut off")
         content += more
     return content
+
+
+def not_begun(script: str, why: object) -> bytes:
+    """What a person reads of a run that did not begin, as the command says it, or as Ansible does."""
+    who = "reconnect:" if os.path.basename(script) == "reconnect" else "[ERROR]:"
+    return f"{who} Cannot begin: {why}. Try again.\n".encode(errors="backslashreplace")
 
 
 def parent_of(pid: int) -> int:

@@ -283,6 +283,14 @@ class Request:
         tempfile.tempdir = None
         _standard_streams()
 
+    def complain(self, error: Exception) -> None:
+        """Says why the run does not begin where the run would say it; its descriptors may be in their places yet."""
+        said = protocol.not_begun(self.words[0], getattr(error, "strerror", None) or error)
+        for descriptor in (self._moved[self._numbers.index(2)], 2):
+            with contextlib.suppress(OSError):
+                os.write(descriptor, said)
+                return
+
     @property
     def descriptors(self) -> list[int]:
         """What came with the request, for the run."""
@@ -322,18 +330,29 @@ def _keep(connection: socket.socket, loaded: Loaded, here: dict[str, Any]) -> Re
         # From here on everybody sees whose process this is; before, nothing was begun.
         if protocol.receive(connection) != {"begin": True}:
             os._exit(0)
-        keeper = os.getpid()
-        pid = os.fork()
-        if pid:
+    except (protocol.Refused, OSError, KeyError, TypeError, ValueError):
+        os._exit(1)
+    return _begin(connection, request)
+
+
+def _begin(connection: socket.socket, request: Request) -> Request:
+    """Forks the process of the run, and gives the request back there alone."""
+    keeper = os.getpid()
+    try:
+        if pid := os.fork():
             _look_after(pid, connection, request)
         connection.close()
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != keeper:
             os._exit(1)
         request.become()
-        return request
-    except (protocol.Refused, OSError, KeyError, TypeError, ValueError):
+    except Exception as error:
+        # The launcher has given its terminal away: it cannot become the script any more.
+        request.complain(error)
+        with contextlib.suppress(OSError):
+            protocol.send(connection, {"code": 1})
         os._exit(1)
+    return request
 
 
 def _look_after(pid: int, connection: socket.socket, request: Request) -> NoReturn:
@@ -341,6 +360,8 @@ def _look_after(pid: int, connection: socket.socket, request: Request) -> NoRetu
     for descriptor in request.descriptors:
         os.close(descriptor)
     connection.settimeout(None)
+    with contextlib.suppress(OSError):
+        protocol.send(connection, {"begun": True})
     ended = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(ended, select.POLLIN)

@@ -13,10 +13,11 @@ from dbos._dbos import DBOS
 from reconnect.ansible.project import Project
 from reconnect.cli import terminal
 from reconnect.cli.progress import Progress
-from reconnect.engine import durable
+from reconnect.engine import durable, shared
 from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
 from reconnect.engine.wait import Waiter
+from reconnect.exit_codes import ExitCode
 from reconnect.runs.database import engine_of
 from reconnect.runs.store import Run, Runs
 
@@ -71,6 +72,27 @@ def test_who_waits_asks_for_the_runs_before_its_own_once_a_second(
     for _ in range(10):
         look()
     assert asked == [run]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (KeyError("servers"), "A defect of Reconnect: KeyError: 'servers'"),
+        (OSError(24, "Too many open files"), "The run stopped: [Errno 24] Too many open files."),
+    ],
+)
+def test_what_fails_before_the_first_step_is_the_end_of_the_run(
+    workplace: Workplace, performer: Performer, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    run = Runs(workplace.settings).create(request_of(workplace))
+
+    def fail(*words: object) -> None:
+        raise error
+
+    monkeypatch.setattr(shared, "results", fail)
+    performer.perform(run)
+    assert run.read().exit_code == ExitCode.DEFECT
+    assert sentence in workplace.reconnect("show", run.run_id).stdout
 
 
 def test_the_first_run_of_a_site_finds_its_queue_at_the_start(

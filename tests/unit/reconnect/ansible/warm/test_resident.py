@@ -332,6 +332,49 @@ def test_a_request_that_is_given_up_begins_nothing(place: Place, tmp_path: Path)
     assert place.is_warm()
 
 
+def test_a_run_that_cannot_begin_says_why(place: Place) -> None:
+    read, write = os.pipe()
+    nothing, here = os.open(os.devnull, os.O_RDWR), os.open("/", os.O_PATH)
+    script = str(place.warm.programs / "program")
+    limits = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+    with socket.socket(socket.AF_UNIX) as connection, protocol.private_folder(str(place.warm.folder)) as path:
+        connection.connect(f"{path}/{place.socket().name}")
+        request = {
+            "surroundings": protocol.surroundings(place.environment, script),
+            "words": [script],
+            "environment": place.environment,
+            "umask": 0o22,
+            "limits": sorted((number, resource.getrlimit(number)) for number in limits),
+            "ignored": [],
+            "blocked": [],
+            # It is none.
+            "terminal": 0,
+            "numbers": [0, 1, 2],
+        }
+        protocol.send(connection, request, [here, nothing, nothing, write])
+        assert protocol.receive(connection) == {"ready": True}
+        protocol.send(connection, {"begin": True})
+        assert [protocol.receive(connection), protocol.receive(connection)] == [{"begun": True}, {"code": 1}]
+    for descriptor in (write, nothing, here):
+        os.close(descriptor)
+    with open(read, encoding="utf-8") as said:
+        assert said.read() == "[ERROR]: Cannot begin: Inappropriate ioctl for device. Try again.\n"
+
+
+@pytest.mark.attack("the keeper of a run is killed")
+def test_a_run_whose_keeper_is_gone_before_it_began_is_one_sentence() -> None:
+    program = (
+        "import socket; from reconnect.ansible.warm import launcher; here, there = socket.socketpair(); there.close(); "
+        "launcher._stand_for(here, None, '/x/reconnect')"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "reconnect: Cannot begin: the process that was to carry it out is gone. Try again.\n",
+    )
+
+
 def test_it_has_every_descriptor_that_it_would_have(place: Place) -> None:
     read, write = os.pipe()
     process = subprocess.run(

@@ -117,6 +117,7 @@ class Guard:
             checked("cause", cause),
             int(question.get("servers") or 1),
             tuple(map(str, question.get("partners") or ())),
+            bool(question.get("undoes")),
         )
         if outcome:
             self._end(server, remedy, cause, str(outcome))

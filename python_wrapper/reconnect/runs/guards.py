@@ -55,7 +55,8 @@ class Reach:
 @dataclass(frozen=True)
 class Wish:
     """A remedy that a run wants to begin on a server; `inventory` is how many servers there are in all, `partners` are
-    the other nodes of its pair."""
+    the other nodes of its pair. It `undoes` what another run did: then no radius limits it, and it may be tried on a
+    node where it did not help on the partner."""
 
     run_id: str
     server: str
@@ -64,6 +65,7 @@ class Wish:
     cause: str
     inventory: int
     partners: tuple[str, ...] = ()
+    undoes: bool = False
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,8 @@ def _standing(connection: sa.Connection, wish: Wish, reach: Reach) -> Permission
         return Permission(True)
     if (of_pair := _of_pair(connection, wish, reach)) is not None:
         return of_pair
+    if wish.undoes:
+        return Permission(True)
     what = f"{wish.remedy} for {wish.cause}"
     last = {row.server: row for row in same if row.server != wish.server}
     failed = next((row for row in last.values() if row.state not in {BEGUN, DONE}), None)
@@ -306,7 +310,7 @@ def _of_pair(connection: sa.Connection, wish: Wish, reach: Reach) -> Permission 
     last = {row.server: row for row in same if row.server in wish.partners and row.state != ESCALATED}
     # What a run that is over began and did not end is not verified.
     failed = next((row for row in last.values() if row.state != DONE and (row.state != BEGUN or row.finished_at)), None)
-    if failed is not None:
+    if failed is not None and not wish.undoes:
         told = next((row for row in same if row.state == ESCALATED), None)
         before = f" Run {told.run_id} escalated it for {told.server}." if told else ""
         return Permission(

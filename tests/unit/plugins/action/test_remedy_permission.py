@@ -42,6 +42,13 @@ def test_alone_what_another_server_got_in_an_earlier_round_counts(state: str, be
     assert remedy_permission.alone(STEP, variables)["allowed"] is begins
 
 
+def test_alone_the_first_of_partners_is_undone() -> None:
+    undo = {**STEP, "remedy": "undo_restart_database", "undoes": True}
+    for server, partners, begins in (("a", ["c"], True), ("b", [], True), ("c", ["a"], False)):
+        variables = {"inventory_hostname": server, "ansible_play_hosts_all": list("abc"), "hostvars": {}}
+        assert remedy_permission.alone(undo, variables, partners)["allowed"] is begins
+
+
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Any]:
     """A guard that answers every question with ``answer``; the questions it was asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from reconnect.engine import policy
 from reconnect.engine.guard import MOST_SEEN, Guard
 from reconnect.engine.locks import Locks
@@ -20,7 +22,9 @@ from reconnect.runs.store import Runs
 from reconnect.settings import Settings
 from reconnect.text import one_line
 
-from ..conftest import Workplace, a_request
+from ..conftest import ROOT, Workplace, a_request
+
+PLAYBOOKS = ROOT / "collections/ansible_collections/privatewave/reconnect/playbooks"
 
 #: A remedy that writes down on which server it ran; what `outcome` says becomes of it.
 FLEET = """
@@ -257,6 +261,34 @@ def test_the_second_of_two_commands_waits_for_the_partner(pairs: Workplace, wait
         _stdout, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr
     assert touched(pairs) == ["pbx1", "-pbx1", "pbx2", "-pbx2"]
+
+
+#: Undoes one change for each server; it says when it begins and when it has ended.
+UNDONE = """
+- ansible.builtin.raw: echo {{ inventory_hostname }} >>{{ playbook_dir }}/../touched
+- ansible.builtin.raw: echo -{{ inventory_hostname }} >>{{ playbook_dir }}/../touched
+- ansible.builtin.set_fact:
+    reconnect_remedies:
+      - {remedy: "undo_{{ reconnect_change.remedy }}", cause: "{{ reconnect_change.cause }}", state: done}
+"""
+
+
+def test_an_undo_of_both_nodes_of_a_pair_changes_one_at_a_time(pairs: Workplace) -> None:
+    # What the lease, the evidence and the roles need is no part of this.
+    [play] = yaml.safe_load((PLAYBOOKS / "undo.yml").read_text())
+    tasks = {task["name"]: task for task in play["tasks"]}
+    steps = {task["name"]: task for task in tasks["Undo under the lease of the server"]["block"]}
+    del steps["Take the lease of the server"]["ansible.builtin.include_tasks"], tasks["Gather evidence"]
+    steps["Take the lease of the server"]["ansible.builtin.set_fact"] = {"reconnect_lease": {"server_id": ""}}
+    tasks["Undo under the lease of the server"]["always"].pop()
+    shutil.copytree(PLAYBOOKS / "tasks", pairs.folder / "playbooks" / "tasks")
+    pairs.playbook(yaml.safe_dump([{**play, "tasks": list(tasks.values())}], sort_keys=False), "undo.yml")
+    pairs.playbook(UNDONE, "tasks/undo.yml")
+    assert pairs.diagnose("pbx1", "pbx2", "pbx3", "--apply").code == 0
+    (pairs.folder / "touched").unlink()
+    ended = pairs.reconnect("undo", "latest", "--json")
+    assert [one["verdict"]["outcome"] for one in json.loads(ended.stdout)] == ["undone"] * 3, ended.stderr
+    assert (ended.code, len(touched(pairs)), both_at_once(touched(pairs))) == (0, 6, [])
 
 
 @pytest.mark.parametrize(

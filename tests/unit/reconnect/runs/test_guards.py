@@ -47,7 +47,8 @@ def wish(settings: Settings) -> Callable[..., Wish]:
         )
         run_id = known.setdefault(server, Runs(settings).create(request).run_id)
         remedy = more.pop("remedy", "restart_database")
-        return Wish(run_id, server, more.pop("server_id", None), remedy, cause, inventory, tuple(partners))
+        undoes = remedy.startswith("undo_")
+        return Wish(run_id, server, more.pop("server_id", None), remedy, cause, inventory, tuple(partners), undoes)
 
     return make
 
@@ -215,6 +216,24 @@ def test_nothing_begins_on_a_node_while_a_partner_is_changed(guards: Guards, wis
     assert guards.begin(wish("pbx3", partners=["pbx4"], remedy="restart_asterisk"), REACH).allowed
     guards.end(first.run_id, "pbx1", first.remedy, first.cause, "done")
     assert guards.begin(second, REACH).allowed
+
+
+def test_an_undo_and_a_partner_wait_for_each_other_and_for_nothing_else(
+    guards: Guards, wish: Callable[..., Wish], fix: Callable[..., Permission]
+) -> None:
+    first, second = (wish(*nodes, partners=[other]) for nodes, other in ((["pbx1"], "pbx2"), (["pbx2"], "pbx1")))
+    undo = replace(first, remedy="undo_restart_database", undoes=True)
+    assert guards.begin(second, REACH).allowed
+    found = guards.begin(undo, REACH)
+    assert (found.allowed, found.wait, "restart_database is under way on pbx2" in found.reason) == (False, True, True)
+    guards.end(second.run_id, "pbx2", second.remedy, second.cause, "failed")
+    assert guards.begin(undo, REACH).allowed
+    assert guards.begin(replace(second, remedy="free_sip_port"), REACH).wait
+    guards.end(undo.run_id, "pbx1", undo.remedy, undo.cause, "failed")
+    # No radius, no canary, and no remedy that did not help elsewhere stands against what a person undoes.
+    undone = [fix(f"pbx{number}", "failed", remedy="undo_restart_database").allowed for number in range(2, 9)]
+    assert undone == [True] * 7
+    assert fix("pbx2", partners=["pbx1"], remedy="undo_restart_database").allowed
 
 
 def test_a_partner_that_is_changed_for_longer_than_the_window_is_waited_for(

@@ -19,6 +19,7 @@ ARGUMENTS = {
     "outcome": {"type": "str", "choices": ["done", "not_needed", "refused", "failed", "rolled_back"]},
     "server_id": {"type": "str", "default": ""},
     "pairs": {"type": "list", "elements": "str", "default": []},
+    "undoes": {"type": "bool", "default": False},
 }
 #: Remedies of these roles reach one account.
 ACCOUNT_ROLES = ("account", "client")
@@ -87,6 +88,10 @@ def alone(arguments: dict[str, Any], variables: Mapping[str, Any], partners: Seq
     hostvars, remedy = variables.get("hostvars") or {}, arguments["remedy"]
     servers = list(variables.get("ansible_play_hosts_all") or [])
     own = servers.index(variables["inventory_hostname"]) if variables["inventory_hostname"] in servers else 0
+    if arguments.get("undoes"):
+        first = next((server for server in servers[:own] if server in partners), "")
+        said = f"{first}, a partner of this server, comes first. Once it is undone there, undo it on this server again."
+        return {"allowed": False, "reason": said} if first else {"allowed": True}
     for number, server in enumerate(servers):
         facts = hostvars[server] if number != own and server in hostvars else {}
         if number < own and _is(facts.get("reconnect_step"), remedy):

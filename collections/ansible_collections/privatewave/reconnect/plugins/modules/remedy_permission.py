@@ -44,6 +44,11 @@ options:
     type: list
     elements: str
     default: []
+  undoes:
+    description:
+      - Whether it takes back what another run changed. No blast radius limits that.
+    type: bool
+    default: false
 author:
   - Reconnect maintainers (@reconnect)
 """

@@ -16,8 +16,9 @@ import re
 import socketserver
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from reconnect.ansible.playbook import short_private_folder
@@ -51,6 +52,7 @@ class Guard:
         run: Run,
         locks: Locks,
         happened: Callable[[dict[str, Any]], None] = lambda event: None,
+        groups: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         self._guards = Guards(settings, run.worker)
         self._policy = policy
@@ -59,6 +61,7 @@ class Guard:
         radius = policy.blast_radius
         self._reach = Reach(radius.servers, radius.percent, radius.window)
         self._happened = happened
+        self._groups = groups
         self._seen = 0
         self._deferred: dict[str, Wish] = {}
         self._allowed: set[tuple[str, str, str]] = set()
@@ -91,15 +94,16 @@ class Guard:
             return Permission(True)
         server_id = question.get("server_id") or None
         outcome = question.get("outcome")
+        names = {server} if outcome else self._guards.names(server, server_id)
         if not outcome:
             self._run.check()
             if not self._locks.are_held():
                 return Permission(
                     False, "This run has lost its lock on the server: another run may work there. Diagnose again."
                 )
-            groups = question.get("groups")
-            maintained = self._policy.under_maintenance(now(), groups if isinstance(groups, list) else [])
-            if maintained:
+            groups = [group for group, members in self._groups.items() if names.intersection(members)]
+            asked = question.get("groups")
+            if maintained := self._policy.under_maintenance(now(), groups + (asked if isinstance(asked, list) else [])):
                 return Permission(False, maintained)
         if remedy and not outcome and not self._planned(server, remedy, cause):
             return Permission(
@@ -109,6 +113,10 @@ class Guard:
         if not remedy or question.get("of_account"):
             hold = None if remedy and outcome else self._guards.held(server, server_id)
             return Permission(hold is None, hold.sentence() if hold else "")
+        partners = set(map(str, question.get("partners") or ()))
+        for pair in self._policy.pairs:
+            nodes = set(self._groups.get(pair, ()))
+            partners |= nodes if nodes & names else set()
         wish = Wish(
             self._run.run_id,
             server,
@@ -116,7 +124,7 @@ class Guard:
             checked("remedy", remedy),
             checked("cause", cause),
             int(question.get("servers") or 1),
-            tuple(map(str, question.get("partners") or ())),
+            tuple(sorted(partners - names)),
             bool(question.get("undoes")),
         )
         if outcome:

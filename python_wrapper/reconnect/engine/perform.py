@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -248,9 +248,10 @@ class Performer:
         self, run: Run, happened: list[dict[str, Any]], held: locks.Locks, cancelled: threading.Event
     ) -> tuple[list[Result], list[str]]:
         request = run.record.request
+        groups: Mapping[str, Collection[str]] = {}
         if self._policy.names_groups():
-            source = Path(request.inventory)
-            self._policy.check(inventory.load(source, self._project, self._settings.inventories).groups)
+            groups = inventory.load(Path(request.inventory), self._project, self._settings.inventories).groups
+            self._policy.check(groups)
         steps: list[tuple[datetime, StepEnd]] = []
 
         def step(end: StepEnd) -> None:
@@ -265,7 +266,7 @@ class Performer:
         # Not before a run: who asks for help does not wait for SQLAlchemy.
         from reconnect.engine.guard import Guard
 
-        guard = Guard(self._settings, self._policy, run, held, happened.append)
+        guard = Guard(self._settings, self._policy, run, held, happened.append, groups)
         threading.Thread(target=_load_texts, args=(request.language,), daemon=True).start()
         batch, number, deadline = list(request.servers), 1, time.monotonic() + request.timeout
         with guard.listening() as environment:

@@ -124,6 +124,16 @@ class Guards:
         with reading(self._engine) as connection:
             return _held(connection, server, server_id)
 
+    def names(self, server: str, server_id: str | None) -> set[str]:
+        """The names by which the machine is known, this one among them: an inventory may have several."""
+        with reading(self._engine) as connection:
+            if (server_id := server_id or _server_id(connection, server)) is None:
+                return {server}
+            of_machine = sa.select(_REMEDIES.c.server).distinct().where(_REMEDIES.c.server_id == server_id)
+            known = connection.scalars(of_machine).all()
+            # A name may have gone to another machine.
+            return {server, *(name for name in known if _server_id(connection, name) == server_id)}
+
     # Remedies
 
     def begin(self, wish: Wish, reach: Reach) -> Permission:
@@ -296,18 +306,21 @@ def _of_pair(connection: sa.Connection, wish: Wish, reach: Reach) -> Permission 
     if not wish.partners:
         return None
     since = now() - timedelta(seconds=reach.window)
+    # Whatever they are called.
+    ids = {_server_id(connection, partner) for partner in wish.partners} - {None, wish.server_id}
+    partner = sa.or_(_REMEDIES.c.server.in_(wish.partners), _REMEDIES.c.server_id.in_(ids))
     rows = connection.execute(
-        sa.select(_REMEDIES, _RUNS.c.finished_at)
+        sa.select(_REMEDIES, _RUNS.c.finished_at, partner.label("of_partner"))
         .join(_RUNS, _RUNS.c.run_id == _REMEDIES.c.run_id)
         .where(
-            _REMEDIES.c.server.in_([wish.server, *wish.partners]),
+            sa.or_(_REMEDIES.c.server == wish.server, partner),
             _REMEDIES.c.remedy != NO_REMEDY,
             sa.or_(_REMEDIES.c.began_at > since, _REMEDIES.c.state == BEGUN),
         )
         .order_by(_REMEDIES.c.began_at)
     ).all()
     same = [row for row in rows if row.remedy == wish.remedy and row.began_at > since]
-    last = {row.server: row for row in same if row.server in wish.partners and row.state != ESCALATED}
+    last = {row.server: row for row in same if row.of_partner and row.state != ESCALATED}
     # What a run that is over began and did not end is not verified.
     failed = next((row for row in last.values() if row.state != DONE and (row.state != BEGUN or row.finished_at)), None)
     if failed is not None and not wish.undoes:
@@ -320,9 +333,7 @@ def _of_pair(connection: sa.Connection, wish: Wish, reach: Reach) -> Permission 
             f"not help.{before}",
             escalate=told is None,
         )
-    begun = next(
-        (row for row in rows if row.server in wish.partners and row.state == BEGUN and not row.finished_at), None
-    )
+    begun = next((row for row in rows if row.of_partner and row.state == BEGUN and not row.finished_at), None)
     if begun is not None:
         return Permission(
             False,

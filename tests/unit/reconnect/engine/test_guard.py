@@ -17,7 +17,7 @@ from reconnect.engine import policy
 from reconnect.engine.guard import MOST_SEEN, Guard
 from reconnect.engine.locks import Locks
 from reconnect.errors import InputError
-from reconnect.runs.guards import Guards, Permission
+from reconnect.runs.guards import Guards, Permission, Reach, Wish
 from reconnect.runs.store import Runs
 from reconnect.settings import Settings
 from reconnect.text import one_line
@@ -201,6 +201,29 @@ def test_a_batch_has_one_node_of_a_pair(tmp_path: Path) -> None:
     asked(0, outcome="failed")
     # Another remedy may help.
     assert (guard.next_batch(), guard.next_batch()) == (["pbx2"], None)
+
+
+@pytest.mark.attack("a node of a pair by its second name, while its partner is changed")
+def test_what_the_policy_says_of_a_server_counts_for_all_of_its_names(tmp_path: Path) -> None:
+    (tmp_path / "policy.yml").write_text(
+        "pairs: [pair]\nmaintenance: [{begin: '2020-01-01 00:00Z', end: '2120-01-01 00:00Z', groups: [branch]}]\n"
+    )
+    settings = Settings(state_dir=tmp_path, policy=tmp_path / "policy.yml")
+    names = ["pbx1", "pbx2", "other", "shop"]
+    groups = {"pair": ["pbx1", "pbx2"], "branch": ["shop"]}
+    run = Runs(settings).create(a_request(named=names, servers=names))
+    guard = Guard(settings, policy.load(settings), run, Locks(settings), groups=groups)
+    for server, server_id in (("pbx1", "a" * 32), ("shop", "b" * 32)):
+        Guards(settings).begin(Wish(run.run_id, server, server_id, "load_modules", "x", 9), Reach(9, 9, 3600))
+        Guards(settings).end(run.run_id, server, "load_modules", "x", "done")
+
+    def asked(server: str, server_id: str) -> Permission:
+        asks = {"server": server, "server_id": server_id, "remedy": f"remedy_{server}", "cause": "y"}
+        return guard.answer(asks)
+
+    assert "maintenance" in asked("other", "b" * 32).reason
+    assert asked("pbx2", "c" * 32).allowed
+    assert "remedy_pbx2 is under way on pbx2, a partner of other" in asked("other", "a" * 32).reason
 
 
 @pytest.mark.attack("a run is killed while a remedy is under way, and its server is held before it is resumed")

@@ -66,8 +66,14 @@ def test_who_waits_asks_for_the_runs_before_its_own_once_a_second(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiter = Waiter(Project(workplace.folder), workplace.settings, Progress(terminal.stderr()))
-    run, asked = Runs(workplace.settings).create(request_of(workplace)), []
-    monkeypatch.setattr(waiter._slots, "files_before", lambda run: asked.append(run) or [])
+    run = Runs(workplace.settings).create(request_of(workplace))
+    asked: list[Run] = []
+
+    def files_before(run: Run) -> list[Path]:
+        asked.append(run)
+        return []
+
+    monkeypatch.setattr(waiter._slots, "files_before", files_before)
     look = waiter._in_the_queue(run)
     for _ in range(10):
         look()

@@ -218,6 +218,24 @@ def test_nothing_begins_on_a_node_while_a_partner_is_changed(guards: Guards, wis
     assert guards.begin(second, REACH).allowed
 
 
+@pytest.mark.attack("a node of a pair by its second name, while its partner is changed")
+def test_a_node_is_known_by_any_of_its_names(
+    guards: Guards, wish: Callable[..., Wish], fix: Callable[..., Permission]
+) -> None:
+    assert fix("pbx1", server_id="a" * 32).allowed
+    first = wish("other", server_id="a" * 32, remedy="free_sip_port")
+    assert guards.begin(first, REACH).allowed
+    assert guards.names("other", None) == {"pbx1", "other"}
+    waits = guards.begin(wish("pbx2", partners=["pbx1"]), REACH)
+    assert (waits.wait, "free_sip_port is under way on other, a partner of pbx2" in waits.reason) == (True, True)
+    guards.end(first.run_id, "other", first.remedy, first.cause, "done")
+    assert guards.begin(wish("pbx2", partners=["pbx1"]), REACH).allowed
+    # The name has gone to another machine.
+    assert fix("pbx1", server_id="b" * 32, remedy="load_modules").allowed
+    assert guards.names("other", "a" * 32) == {"other"}
+    assert guards.names("pbx9", None) == {"pbx9"}
+
+
 def test_an_undo_and_a_partner_wait_for_each_other_and_for_nothing_else(
     guards: Guards, wish: Callable[..., Wish], fix: Callable[..., Permission]
 ) -> None:

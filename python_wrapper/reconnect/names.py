@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from reconnect.account_names import ACCOUNT_CHARACTERS, ACCOUNT_NAME
+from reconnect.common import ACCOUNT_CHARACTERS, ACCOUNT_NAME
 from reconnect.errors import InputError
 from reconnect.text import one_line
 

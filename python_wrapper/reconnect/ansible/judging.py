@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from reconnect import texts
 from reconnect.ansible.project import Project
+from reconnect.common import plain_json
 from reconnect.errors import InputError, ReconnectError
 from reconnect.result import Judgement
-from reconnect.text import one_line, plain_json
+from reconnect.text import one_line
 
 #: The largest saved evidence, in bytes when unpacked; a hundred times that of the largest server seen.
 MAX_EVIDENCE_BYTES = 8 * 1024 * 1024

@@ -26,6 +26,7 @@ from reconnect.ansible.playbook import KILL_SECONDS, Ended, Play, PlayEnd, PlayR
 from reconnect.ansible.processes import RunProcesses
 from reconnect.ansible.project import Project
 from reconnect.ansible.warm.starting import Warm
+from reconnect.common import REGISTRATIONS
 from reconnect.engine import locks, policy, shared, traces, undoing
 from reconnect.engine.progress import Progress
 from reconnect.errors import ReconnectError, TakenError
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("reconnect.engine.perform")
 CLEANUP_PLAYBOOK = "cleanup.yml"
-#: The findings of a registration that was really made.
-REGISTRATIONS = ("registration.reserved", "registration.account")
 #: A document of a server that is larger than this is not kept, in bytes.
 MAX_DOCUMENT_BYTES = 64 * 1024**2
 #: How often the steps that ended are written down, and whether the run is withdrawn is read, in seconds.

@@ -18,10 +18,11 @@ from typing import Annotated, Any, BinaryIO
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from reconnect.common import plain_json
 from reconnect.errors import InputError
 from reconnect.incidents import spelling
 from reconnect.incidents.spelling import Scalar
-from reconnect.text import encoding_of, one_line, plain_json, printable, printable_document
+from reconnect.text import encoding_of, one_line, printable, printable_document
 
 MAX_BYTES = 1024 * 1024
 MAX_LOG_LINES, MAX_SETTINGS = 5000, 100

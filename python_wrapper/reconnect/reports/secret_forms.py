@@ -14,7 +14,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from reconnect.text import HIDDEN
+from reconnect.common import HIDDEN
 
 MASK = "•••"
 Found = tuple[int, int, str]

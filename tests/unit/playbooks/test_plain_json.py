@@ -19,8 +19,8 @@ def test_nothing_is_read_by_the_filter_that_makes_values_of_ansible() -> None:
     assert [path.name for path in files if "| from_json" in path.read_text(encoding="utf-8")] == []
 
 
-#: What reads its own documents, or the answers of Reconnect itself.
-OWN = {"_carried.py", "_service.py", "activation.py", "command.py", "provision.py", "reconnect.py", "_text.py"}
+#: The reader itself, and what reads its own documents, or what the command on this machine says.
+OWN = {"_common.py", "_carried.py", "activation.py", "command.py", "reconnect.py"}
 
 
 @pytest.mark.attack("numbers in what a server or a client said that JSON does not have", harm="wrong")
@@ -39,8 +39,8 @@ def test_a_file_of_windows_is_read(encoding: str, tmp_path: Path) -> None:
 
 
 def test_whatever_a_stranger_says_is_read_so() -> None:
-    files = [path for path in (COLLECTION / "plugins").rglob("*.py") if "json.load" in path.read_text(encoding="utf-8")]
-    assert {path.name for path in files} == OWN
+    files = [path for room in ("plugins", "extensions") for path in (COLLECTION / room).rglob("*.py")]
+    assert {path.name for path in files if "json.load" in path.read_text(encoding="utf-8")} == OWN
     wrapper = ROOT / "python_wrapper/reconnect"
     rooms = [wrapper / "incidents", wrapper / "service/incoming"]
     files = [path for room in rooms for path in room.rglob("*.py")]

@@ -7,7 +7,6 @@ printable before anybody reads it.
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from reconnect import files, names, tls
+from reconnect.common import plain_json
 from reconnect.errors import InputError, ReconnectError
 from reconnect.service.contract.documents import RunShown
 from reconnect.settings import Settings
@@ -79,7 +79,7 @@ class Connection:
                 f"Interrupted. {self.address} may still carry out the request. 'reconnect runs' lists its runs."
             ) from None
         try:
-            return TypeAdapter(shape).validate_python(printable_document(json.loads(content)) if content else None)
+            return TypeAdapter(shape).validate_python(printable_document(plain_json(content)) if content else None)
         except (ValidationError, InputError, ValueError, RecursionError):
             raise ReconnectError(
                 f"Cannot read the answer of {self.address}. Check that RECONNECT_URL is the address of the service, "
@@ -106,7 +106,7 @@ class Connection:
                         said[name] = value.removeprefix(" ")
                     continue
                 with contextlib.suppress(ValueError, RecursionError):
-                    data = printable_document(json.loads(said.get("data", "")))
+                    data = printable_document(plain_json(said.get("data", "")))
                     if isinstance(data, dict):
                         yield int(said.get("id", "")[:9]), said.get("event", ""), data
                 said, size = {}, 0
@@ -212,8 +212,8 @@ def _token(settings: Settings) -> str:
 
 def _detail(content: bytes) -> str:
     """The sentence of a problem document."""
-    with contextlib.suppress(ValueError, RecursionError):
-        document = json.loads(content)
+    with contextlib.suppress(ValueError):
+        document = plain_json(content)
         if isinstance(document, dict) and isinstance(document.get("detail"), str):
             return one_line(document["detail"], 400)
     return ""

@@ -17,10 +17,11 @@ import httpx
 from pydantic import SecretStr
 
 from reconnect import files, names, tls
+from reconnect.common import plain_json
 from reconnect.errors import InputError, TrackerError
 from reconnect.incidents.trackers.tracker import Attachment
 from reconnect.settings.trackers import Server
-from reconnect.text import one_line, plain_json
+from reconnect.text import one_line
 
 MAX_ANSWER_BYTES = 1024 * 1024
 #: The longest wait that a server may ask for, in seconds.

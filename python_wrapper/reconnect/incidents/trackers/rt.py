@@ -13,6 +13,7 @@ import binascii
 import re
 from typing import Any
 
+from reconnect.common import plain_json
 from reconnect.errors import TrackerError
 from reconnect.incidents.trackers.http import MAX_ANSWER_BYTES, Http, secret
 from reconnect.incidents.trackers.tracker import (
@@ -26,7 +27,7 @@ from reconnect.incidents.trackers.tracker import (
 )
 from reconnect.names import Incident
 from reconnect.settings.trackers import RtSettings
-from reconnect.text import one_line, plain_json
+from reconnect.text import one_line
 
 _NAME = "Request Tracker"
 _PAGE = 100

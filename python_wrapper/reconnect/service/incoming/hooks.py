@@ -27,6 +27,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from reconnect import files
+from reconnect.common import plain_json
 from reconnect.errors import InputError
 from reconnect.incidents.trackers import open_incident
 from reconnect.incidents.trackers.jira import user_of
@@ -38,7 +39,7 @@ from reconnect.service.incoming.inbox import Delivery, Inbox, is_other
 from reconnect.service.problems import Problem
 from reconnect.service.starting import checked_incident
 from reconnect.settings.service import HookSettings
-from reconnect.text import is_storable, one_line, plain_json
+from reconnect.text import is_storable, one_line
 
 _LOG = logging.getLogger("reconnect.service.incoming.hooks")
 #: A delivery is no larger than this, in bytes, and of no more incidents.

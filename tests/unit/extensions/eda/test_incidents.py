@@ -6,17 +6,20 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
-from ansible_collections.privatewave.reconnect.extensions.eda.plugins.event_source import incidents
+from ansible_collections.privatewave.reconnect.extensions.eda.plugins.event_source import incidents, outcomes
 from ansible_collections.privatewave.reconnect.plugins.modules import run
 from reconnect.settings.service import Polled
 from reconnect.settings.trackers import Server, Trackers
@@ -171,6 +174,27 @@ def test_a_queue_is_a_name_and_the_token_stays(tracker: _Tracker) -> None:
     with pytest.raises(HTTPError, match="302"):
         incidents.changed(args, 7)
     assert len(tracker.asked) == 1
+
+
+@pytest.mark.attack("a tracker and a service that answer with NaN and Infinity")
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_number_that_is_infinite_or_none_is_no_answer(tracker: _Tracker, number: str) -> None:
+    tracker.said = f'HTTP/1.0 200 OK\r\n\r\n{{"items": [], "events": [], "next": 1, "more": {number}}}'.encode()
+    with pytest.raises(ValueError, match="is not a finite number"):
+        incidents.changed({"tracker": "rt", "url": tracker.url, "token": "secret", "queue": "VoIP"}, 7)
+    with pytest.raises(ValueError, match="is not a finite number"):
+        outcomes.following(tracker.url, "secret", None, 1)
+    args = {"tracker": "rt", "queue": "VoIP", "url": "", "token": "secret", "interval": float(number)}
+    for source in (incidents, outcomes):
+        with pytest.raises(ValueError, match="interval is a number of seconds"):
+            asyncio.run(source.main(asyncio.Queue(), args))
+
+
+@pytest.mark.parametrize("source", [incidents, outcomes])
+def test_a_source_runs_by_its_path_without_the_collection_around(source: ModuleType) -> None:
+    program = f"import runpy; print(runpy.run_path({source.__file__!r})['plain_json']('[1]'))"
+    ended = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[1]\n"
 
 
 def test_the_rulebook_names_options_that_there_are() -> None:

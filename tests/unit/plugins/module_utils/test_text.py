@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _text as text
-from reconnect import text as wrapper
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import escape, plain_json
 
 
 def test_a_log_line_cannot_move_the_cursor() -> None:
@@ -41,7 +39,7 @@ def test_what_is_not_seen_is_escaped() -> None:
     for character in (
         {*unseen, *"\u034f\u115f\u1160\u180b\u2800\u3164\ufe0f\uffa0\U000e0041"} - shown - {"\t", "\n", "\r"}
     ):
-        assert text.one_line(f"a{character}b") == f"a{text.escape(character)}b", hex(ord(character))
+        assert text.one_line(f"a{character}b") == f"a{escape(character)}b", hex(ord(character))
     assert text.printable("a\u061c\xad\u180e\u3164\U000e0041b") == r"a\u061c\xad\u180e\u3164\U000e0041b"
     assert text.one_line("Zoë, 電話, مرحبا, +39 02") == "Zoë, 電話, مرحبا, +39 02"
 
@@ -53,8 +51,7 @@ def test_yes_has_the_spellings_that_asterisk_takes() -> None:
 
 @pytest.mark.attack("JSON with numbers that it does not have", harm="wrong")
 @pytest.mark.parametrize("content", ["[1e999]", b"[-1e999]", "[NaN]", '{"a": -Infinity}', "[" * 100_000, "{"])
-@pytest.mark.parametrize("read", [text.plain_json, wrapper.plain_json])
-def test_json_that_is_none_is_refused(read: Callable[[str | bytes], Any], content: str | bytes) -> None:
+def test_json_that_is_none_is_refused(content: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"finite|nested|Expecting"):
-        read(content)
-    assert read(b'[1.5, -2e3, 3, "NaN"]') == [1.5, -2000.0, 3, "NaN"]
+        plain_json(content)
+    assert plain_json(b'[1.5, -2e3, 3, "NaN"]') == [1.5, -2000.0, 3, "NaN"]

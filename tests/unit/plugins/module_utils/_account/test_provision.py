@@ -97,6 +97,16 @@ def test_a_link_expires(tmp_path: Path) -> None:
     assert activation.claim(str(tmp_path), token, now=1001)[0] == 410
 
 
+@pytest.mark.attack("a link whose end is no number, so that it never comes", harm="leak")
+@pytest.mark.parametrize("end", ["NaN", "Infinity", "1e999", "null", '"x"'])
+def test_a_link_that_does_not_say_when_it_ends_is_none(tmp_path: Path, end: str) -> None:
+    put(tmp_path, "one")
+    token = provision.activate(str(tmp_path), "601", NAME, 60, None)
+    link = tmp_path / "activations" / f"{activation.digest(token)}.json"
+    link.write_text(f'{{"username": "601", "name": "{NAME}", "expires_at": {end}}}')
+    assert activation.claim(str(tmp_path), token) == (404, "", b"")
+
+
 def test_a_new_link_takes_the_old_one_back_and_leaves_those_of_others(tmp_path: Path) -> None:
     put(tmp_path, "one")
     provision.put(str(tmp_path), document("two", "602"), None, 0o600)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 
 
 def _plain_json(text: str) -> Any:

@@ -12,6 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 
 from ansible.module_utils.urls import open_url
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 
 #: What the modules have in common; see the fragment ``service``.
 ARGUMENTS = {
@@ -81,7 +82,7 @@ class Service:
                     follow_redirects="none",
                     http_agent="reconnect",
                 )
-                return json.loads(answer.read(MAX_BYTES + 1) or b"null")
+                return plain_json(answer.read(MAX_BYTES + 1) or b"null")
             except HTTPError as error:
                 # A 409 that says when: the first request with this key is still under way.
                 again = error.headers.get("Retry-After", "") if error.code in (409, 429, 503) else ""
@@ -92,7 +93,7 @@ class Service:
                 if last or not (method == "GET" or key):
                     raise ServiceError(f"The service does not answer: {getattr(error, 'reason', error)}.") from None
                 pause = 1
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 raise ServiceError(f"The service does not answer as it should: {error}.") from None
             time.sleep(min(pause * 2**tried, _LONGEST_PAUSE))
         return None
@@ -110,7 +111,7 @@ class Service:
 def _detail(error: HTTPError) -> str:
     """What the service says in its problem document."""
     try:
-        said = json.loads(error.read(100_000))["detail"]
+        said = plain_json(error.read(100_000))["detail"]
     except (ValueError, KeyError, TypeError, OSError):
         said = error.reason
     return f"The service answers {error.code}: {said}"

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import command
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import Endpoint
 

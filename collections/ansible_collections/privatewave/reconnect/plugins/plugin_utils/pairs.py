@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from .judge.verdict import REGISTRATIONS
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import REGISTRATIONS
 
 
 class PairError(ValueError):

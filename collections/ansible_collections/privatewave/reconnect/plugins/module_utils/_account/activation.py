@@ -35,8 +35,13 @@ def claim(folder: str, token: str, now: float | None = None) -> tuple[int, str, 
         os.rename(path + ".json", path + ".used")
     except FileNotFoundError:
         return (410 if os.path.exists(path + ".used") else 404), "", b""
-    link = json.loads((_content(path + ".used") or b"{}").decode("ascii"))
-    if link.get("expires_at", 0) < (time.time() if now is None else now):
+    try:
+        link = json.loads((_content(path + ".used") or b"{}").decode("ascii"))
+        # No number that is infinite or none: such a link would never expire.
+        expires_at = int(link["expires_at"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 404, "", b""
+    if expires_at < (time.time() if now is None else now):
         return 410, "", b""
     if not is_valid(link):
         return 404, "", b""

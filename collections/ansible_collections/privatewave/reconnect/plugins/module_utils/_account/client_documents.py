@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _files
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account import activation
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account.plan import MASKED
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

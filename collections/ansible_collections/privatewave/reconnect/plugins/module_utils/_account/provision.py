@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, Mapping, Optional, Tuple, TypedD
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _files
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account import activation
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,10 +128,7 @@ def activate(folder: str, username: str, name: str, seconds: float, owner: Owner
 def _revoke(links: int, username: str, moment: float) -> None:
     for entry in os.listdir(links):
         try:
-            if (
-                entry.endswith(".json")
-                and json.loads((_content(links, entry) or b"{}").decode())["username"] == username
-            ):
+            if entry.endswith(".json") and plain_json(_content(links, entry) or b"{}")["username"] == username:
                 os.rename(entry, entry[: -len("json")] + "used", src_dir_fd=links, dst_dir_fd=links)
             elif entry.endswith(".used") and os.lstat(entry, dir_fd=links).st_mtime < moment - REMEMBERED:
                 os.unlink(entry, dir_fd=links)

@@ -20,8 +20,8 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk im
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk.ami import Ami, parse_manager_conf
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk.attempts import Attempts, peer_of_uri
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk.probes import Asterisk
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import ACCOUNT_NAME
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host import config
-from ansible_collections.privatewave.reconnect.plugins.module_utils._names import ACCOUNT_NAME
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._text import account_name
 

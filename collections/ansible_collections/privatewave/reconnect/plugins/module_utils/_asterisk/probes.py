@@ -20,11 +20,11 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils import _file
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk import answers, log
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk import control as control_socket
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk.ami import Ami, parse_manager_conf
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import ACCOUNT_NAME
 from ansible_collections.privatewave.reconnect.plugins.module_utils._database.realtime import parse_realtime, sources
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host import config
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host import process as processes
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.run import run
-from ansible_collections.privatewave.reconnect.plugins.module_utils._names import ACCOUNT_NAME
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._settings import TEST_MARK
 from ansible_collections.privatewave.reconnect.plugins.module_utils._text import listed, printable

@@ -14,10 +14,10 @@ import time
 from typing import TYPE_CHECKING
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk.probes import Asterisk
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import ACCOUNT_NAME
 from ansible_collections.privatewave.reconnect.plugins.module_utils._database.realtime import contacts_table
 from ansible_collections.privatewave.reconnect.plugins.module_utils._database.sql import Connection, like, login_of
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host import config
-from ansible_collections.privatewave.reconnect.plugins.module_utils._names import ACCOUNT_NAME
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._text import account_name, printable
 

@@ -9,9 +9,9 @@ import ipaddress
 import json
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.rules import Conditions
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -14,6 +14,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host import (
     disks,
     files,
@@ -25,7 +26,6 @@ from ansible_collections.privatewave.reconnect.plugins.module_utils._host import
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.run import run
 from ansible_collections.privatewave.reconnect.plugins.module_utils._net import dns
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

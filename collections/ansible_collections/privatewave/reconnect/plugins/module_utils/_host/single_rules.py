@@ -14,11 +14,11 @@ import json
 import tempfile
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host import iptables, nftables
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.run import run
 from ansible_collections.privatewave.reconnect.plugins.module_utils._net.netlink import Nftables
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

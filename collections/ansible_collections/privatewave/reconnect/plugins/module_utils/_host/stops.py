@@ -16,10 +16,11 @@ import re
 import time
 from typing import TYPE_CHECKING, TypedDict
 
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host import files
 from ansible_collections.privatewave.reconnect.plugins.module_utils._host.run import run
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json, printable
+from ansible_collections.privatewave.reconnect.plugins.module_utils._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -33,7 +33,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _files
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

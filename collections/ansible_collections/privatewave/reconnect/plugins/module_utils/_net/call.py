@@ -23,7 +23,7 @@ import time
 import wave
 from typing import TYPE_CHECKING, Optional
 
-from ansible_collections.privatewave.reconnect.plugins.module_utils._names import ACCOUNT_NAME
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import ACCOUNT_NAME
 from ansible_collections.privatewave.reconnect.plugins.module_utils._net.rtp import Counter
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.module_utils._text import printable

@@ -16,7 +16,7 @@ import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import HIDDEN
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import HIDDEN
 
 if TYPE_CHECKING:
     from ansible_collections.privatewave.reconnect.plugins.module_utils._net.documents import CertificateDetails

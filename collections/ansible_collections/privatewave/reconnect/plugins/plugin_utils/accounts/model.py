@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import HIDDEN
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import HIDDEN
 
 try:
     import netaddr

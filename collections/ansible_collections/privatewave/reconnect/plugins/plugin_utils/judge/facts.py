@@ -34,8 +34,6 @@ SIP_SERVERS = {"kamailio", "opensips", "freeswitch", "yate", "repro", "sipp"}
 SCOPES = ("session-", "run-")
 #: Lines of a client log that are looked at, the last ones, and their characters.
 LOG_LINES, LOG_CHARACTERS = 20_000, 1024 * 1024
-#: What a registration came to: of the site's reserved account, and of the incident's.
-RESERVED, REGISTRATION = "registration.reserved", "registration.account"
 
 
 def nothing_checked(evidence: Evidence) -> str:

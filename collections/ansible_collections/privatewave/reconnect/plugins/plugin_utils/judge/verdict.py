@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import REGISTRATION, REGISTRATIONS
+
 from . import changes, first_level
 from .catalogue import Cause, catalogue
 from .client_log import measured
@@ -25,7 +27,7 @@ from .documents import (
 )
 from .ending import end, message
 from .evidence import Evidence
-from .facts import REGISTRATION, RESERVED, nothing_checked, stopped_on_purpose
+from .facts import nothing_checked, stopped_on_purpose
 from .finding import RULES, STEPS, Finding, are, counted, place
 from .outcomes import Outcome
 from .remedies import Remedy, remedies
@@ -46,8 +48,6 @@ ESSENTIAL = (
     SHAPE,
 )
 
-#: Of these one at least must pass: a registration that was really made.
-REGISTRATIONS = (RESERVED, REGISTRATION)
 #: A rule that crashed says so under its subject.
 CRASHED = ".rule"
 

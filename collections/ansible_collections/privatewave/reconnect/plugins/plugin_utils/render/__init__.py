@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import jinja2
 import jinja2.sandbox
 from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import RenderedDocument
-from ansible_collections.privatewave.reconnect.plugins.module_utils._text import plain_json
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import plain_json
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "roles" / "account" / "templates"
 DEFAULTS = ("privategsm.json", "lpconfig.xml")

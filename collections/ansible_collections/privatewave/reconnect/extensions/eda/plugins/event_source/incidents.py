@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import re
+import runpy
 import ssl
 import time
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -67,6 +68,8 @@ EXAMPLES = r"""
 """
 
 _LOG = logging.getLogger(__name__)
+# ansible-rulebook runs this file by its path, and cannot import the collection.
+plain_json = runpy.run_path(str(Path(__file__).resolve().parents[4] / "plugins/module_utils/_common.py"))["plain_json"]
 _PAGE = 100
 _SECONDS = 30
 _MAX_BYTES = 16 * 1024**2
@@ -169,7 +172,7 @@ def changed(args: dict[str, Any], minutes: int) -> list[Change]:
     context = ssl.create_default_context(cafile=args.get("ca_path"))
     opener = urllib.request.build_opener(_Stay, urllib.request.HTTPSHandler(context=context))
     with opener.open(request, timeout=_SECONDS) as answer:
-        return tracker.read(json.loads(answer.read(_MAX_BYTES)))[::-1]
+        return tracker.read(plain_json(answer.read(_MAX_BYTES)))[::-1]
 
 
 async def main(queue: asyncio.Queue[dict[str, Any]], args: dict[str, Any]) -> None:
@@ -179,6 +182,8 @@ async def main(queue: asyncio.Queue[dict[str, Any]], args: dict[str, Any]) -> No
     if not _QUEUE.fullmatch(str(args.get("queue", ""))):
         raise ValueError("queue is a name of letters, digits, blanks and . & / + - _")
     interval, since = float(args.get("interval", 30)), time.time()
+    if not (math.isfinite(interval) and interval > 0):
+        raise ValueError("interval is a number of seconds")
     known: dict[Change, None] = {}
     first = True
     while True:

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import math
+import runpy
 import ssl
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 DOCUMENTATION = r"""
@@ -46,6 +48,8 @@ EXAMPLES = r"""
 """
 
 _LOG = logging.getLogger(__name__)
+# ansible-rulebook runs this file by its path, and cannot import the collection.
+plain_json = runpy.run_path(str(Path(__file__).resolve().parents[4] / "plugins/module_utils/_common.py"))["plain_json"]
 _ENDED = "com.privatewave.reconnect.run.ended.v1"
 #: The service waits for an event for so long, and may take so long to answer, in seconds.
 _WAIT, _SECONDS = 20, 30
@@ -69,13 +73,15 @@ def following(url: str, token: str, ca_path: str | None, after: int | None) -> t
     context = ssl.create_default_context(cafile=ca_path)
     opener = urllib.request.build_opener(_Stay, urllib.request.HTTPSHandler(context=context))
     with opener.open(request, timeout=_SECONDS) as answer:
-        page = json.loads(answer.read(_MAX_BYTES))
+        page = plain_json(answer.read(_MAX_BYTES))
     return [event["data"]["run"] for event in page["events"] if event["type"] == _ENDED], int(page["next"])
 
 
 async def main(queue: asyncio.Queue[dict[str, Any]], args: dict[str, Any]) -> None:
-    """Puts an event into the queue for each run that ends; see DOCUMENTATION for the arguments."""
+    """Puts an event into the queue for each run that ends; see DOCUMENTATION for the arguments. Raises ValueError."""
     url, token, interval = str(args["url"]), str(args["token"]), float(args.get("interval", 1))
+    if not (math.isfinite(interval) and interval > 0):
+        raise ValueError("interval is a number of seconds")
     after: int | None = None
     while True:
         try:

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.privatewave.reconnect.plugins.module_utils._common import REGISTRATION, RESERVED
 from ansible_collections.privatewave.reconnect.plugins.module_utils._net.register import user_of
 
 from ..evidence import Evidence, Probe
-from ..facts import REGISTRATION, RESERVED
 from ..finding import Finding, Say, counted, rule
 from ..schemas import MISFIT
 

@@ -1,1 +1,0 @@
-../../collections/ansible_collections/privatewave/reconnect/plugins/module_utils/_names.py

@@ -1,0 +1,1 @@
+../../collections/ansible_collections/privatewave/reconnect/plugins/module_utils/_common.py

@@ -203,6 +203,17 @@ class ActionModule(ActionBase):
 """
 
 
+def test_a_remedy_that_does_not_say_how_it_ended_failed(play: Play) -> None:
+    remedies = [{"remedy": "restart_database", "cause": "database_stopped"}, {"remedy": "reload", "state": "done"}]
+    printed, documents = play(gather(EVIDENCE), task("Judge", **FACTS, reconnect_remedies=remedies))
+    assert [(one["remedy"], one["state"], one.get("reason")) for one in documents["a.json"]["remedies"]] == [
+        ("restart_database", "failed", "It did not say how it ended."),
+        ("reload", "done", None),
+    ]
+    assert "done      b: restart_database failed: It did not say how it ended." in printed
+    assert "KeyError" not in printed
+
+
 def test_who_is_waited_for_is_told_once(play: Play, tmp_path: Path) -> None:
     (tmp_path / "action_plugins" / "lease.py").write_text(WAITING)
     until = {"register": "got", "until": "got is not failed", "retries": 5, "delay": 0}

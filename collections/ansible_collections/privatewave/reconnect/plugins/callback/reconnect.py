@@ -78,6 +78,8 @@ GATHER = "gather"
 CAPTURED = ("async_status", "packet_capture")
 #: Facts that are shown as a step all the same.
 SHOWN = {"reconnect_judgement", "reconnect_later", "reconnect_remedies"}
+#: The reason of a remedy without a state.
+UNSAID = "It did not say how it ended."
 #: The id that a server got with its first lease.
 SERVER_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -92,7 +94,7 @@ class Server:
         #: The action has written its first evidence, and returned the head of it.
         self.evidence_in_file = False
         self.judgement: Mapping[str, Any] = {}
-        self.remedies: list[Mapping[str, Any]] = []
+        self.remedies: list[Carried] = []
         self.failure: str | None = None
         self.unreachable: str | None = None
         self.timeline: list[Step] = []
@@ -121,7 +123,8 @@ class Server:
         # The first judgement is the action's own; facts say how the run goes on from there.
         first = _judgement(result) if action == GATHER and not self.judgement else self.judgement
         self.judgement = known.get("reconnect_judgement", first)
-        self.remedies = known.get("reconnect_remedies", self.remedies)
+        if "reconnect_remedies" in known:
+            self.remedies = [_remedy(one) for one in known["reconnect_remedies"]]
         return bool(known) or (evidence is not None and self.evidence is evidence)
 
     @property
@@ -271,7 +274,7 @@ class CallbackModule(CallbackBase):
             "error_message": message,
             "verdict": server.verdict,
             "findings": server.judgement.get("findings") or [],
-            "remedies": [_remedy(one) for one in server.remedies],
+            "remedies": server.remedies,
             "timeline": server.timeline,
         }
 
@@ -378,9 +381,10 @@ class CallbackModule(CallbackBase):
 
 
 def _remedy(entry: Mapping[str, Any]) -> Carried:
-    """A remedy as the result holds it; what a playbook adds to it is left out."""
+    """A remedy as the result holds it; what a playbook adds to it is left out. One whose end nobody said failed."""
     known = {name: entry[name] for name in Carried.__annotations__ if name in entry}
-    return cast(Carried, {"rolled_back": False, **known})
+    unsaid = {} if "state" in known else {"state": "failed", "reason": known.get("reason") or UNSAID}
+    return cast(Carried, {"remedy": "unknown", "rolled_back": False, **known, **unsaid})
 
 
 def _judgement(result: Mapping[str, Any]) -> Mapping[str, Any]:

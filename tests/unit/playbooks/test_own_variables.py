@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[3]
+from .conftest import ROOT, Played
+
 PLAYBOOKS = ROOT / "collections/ansible_collections/privatewave/reconnect/playbooks"
 MEASURE, GO_ON = "Take the optional measurements", "Go on with what was found"
 SHOWN = (
@@ -24,7 +22,9 @@ SHOWN = (
 )
 
 
-def ran(folder: Path, servers: Mapping[str, Mapping[str, Any]]) -> tuple[list[dict[str, str]], dict[str, int]]:
+def ran(
+    played: Played, folder: Path, servers: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[dict[str, str]], dict[str, int]]:
     """What each server was told, and on how many servers a task began: the playbook's own tasks, without the work."""
     [play] = yaml.safe_load((PLAYBOOKS / "diagnose_server.yml").read_text())
     tasks = {task["name"]: task for task in play["tasks"]}
@@ -42,23 +42,12 @@ def ran(folder: Path, servers: Mapping[str, Mapping[str, Any]]) -> tuple[list[di
         {"name": "Publish", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks/publish.yml")},
         {"name": "Show", "ansible.builtin.debug": {"msg": f"SHOWN {SHOWN}"}},
     ]
-    (folder / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
     hosts = {name: {"ansible_connection": "local", **own} for name, own in servers.items()}
-    (folder / "hosts.yml").write_text(yaml.safe_dump({"servers": {"hosts": hosts}}, sort_keys=False))
-    ended = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-v", "-i", folder / "hosts.yml", folder / "play.yml"],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "default"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    said = [line.split("SHOWN ")[1].strip('"').split() for line in ended.stdout.splitlines() if "SHOWN " in line]
-    assert said, ended.stdout + ended.stderr
+    printed = played(play, {"servers": {"hosts": hosts}}, "-v")
+    said = [line.split("SHOWN ")[1].strip('"').split() for line in printed.splitlines() if "SHOWN " in line]
     shown = [{"server": name, **dict(part.split("=") for part in parts)} for name, *parts in said]
     began: dict[str, int] = {}
-    for block in ended.stdout.split("TASK [")[1:]:
+    for block in printed.split("TASK [")[1:]:
         name = block.partition("]")[0]
         began[name] = sum(
             line.startswith(("ok: ", "changed: ", "skipping: ", "fatal: ")) for line in block.splitlines()
@@ -67,13 +56,13 @@ def ran(folder: Path, servers: Mapping[str, Mapping[str, Any]]) -> tuple[list[di
 
 
 @pytest.mark.parametrize("order", [("alpha", "beta", "gamma"), ("beta", "gamma", "alpha"), ("gamma", "alpha", "beta")])
-def test_each_servers_own_variables_decide_for_it(tmp_path: Path, order: tuple[str, ...]) -> None:
+def test_each_servers_own_variables_decide_for_it(played: Played, tmp_path: Path, order: tuple[str, ...]) -> None:
     own: dict[str, dict[str, Any]] = {
         "alpha": {},
         "beta": {"reconnect_capture": 9, "reconnect_account": "1002"},
         "gamma": {"reconnect_idle_test": "{{ 15 * 2 }}", "reconnect_apply": True},
     }
-    shown, _began = ran(tmp_path, {name: own[name] for name in order})
+    shown, _began = ran(played, tmp_path, {name: own[name] for name in order})
     assert len({one.pop("run") for one in shown}) == 1
     assert shown == [
         {"server": "alpha", "measured": "", "went_on": "False", "mode": "diagnose", "account": ""},
@@ -82,18 +71,18 @@ def test_each_servers_own_variables_decide_for_it(tmp_path: Path, order: tuple[s
     ]
 
 
-def test_each_server_goes_through_all_that_it_has_measured(tmp_path: Path) -> None:
+def test_each_server_goes_through_all_that_it_has_measured(played: Played, tmp_path: Path) -> None:
     everything = {"reconnect_call_test": True, "reconnect_idle_test": 30, "reconnect_capture": 9}
-    shown, _began = ran(tmp_path, {"alpha": everything, "beta": everything})
+    shown, _began = ran(played, tmp_path, {"alpha": everything, "beta": everything})
     assert [one["measured"] for one in shown] == ["call,idle,capture,"] * 2
 
 
-def test_a_server_that_has_to_fail_where_a_fault_is_left_fails(tmp_path: Path) -> None:
-    shown, _began = ran(tmp_path, {"alpha": {}, "beta": {"reconnect_fail_on_fault": True}})
+def test_a_server_that_has_to_fail_where_a_fault_is_left_fails(played: Played, tmp_path: Path) -> None:
+    shown, _began = ran(played, tmp_path, {"alpha": {}, "beta": {"reconnect_fail_on_fault": True}})
     assert [one["server"] for one in shown] == ["alpha"]
 
 
-def test_what_no_server_wants_is_skipped_once(tmp_path: Path) -> None:
-    _shown, began = ran(tmp_path, {"alpha": {}, "beta": {}, "gamma": {"reconnect_sip_port": 5062}})
+def test_what_no_server_wants_is_skipped_once(played: Played, tmp_path: Path) -> None:
+    _shown, began = ran(played, tmp_path, {"alpha": {}, "beta": {}, "gamma": {"reconnect_sip_port": 5062}})
     assert {name: number for name, number in began.items() if number != 1} == {"Show": 3}
     assert MEASURE in began

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[3]
+from .conftest import ROOT, Played
+
 PLAYBOOKS = ROOT / "collections/ansible_collections/privatewave/reconnect/playbooks"
 HUNG, HEALTHY, STOPPED = ("asterisk_hung.pbx22", "healthy.pbx22", "asterisk_stopped.pbx22")
 NOBODY = "No partner of this server is known to serve:"
 
 
-def planned(folder: Path, servers: dict[str, str], limit: str = "all", **variables: Any) -> dict[str, list[str]]:
+def planned(
+    played: Played, folder: Path, servers: dict[str, str], limit: str = "all", **variables: Any
+) -> dict[str, list[str]]:
     """What the playbook decides of the remedies of each server, from the evidence that it would gather."""
     [play] = yaml.safe_load((PLAYBOOKS / "diagnose_server.yml").read_text())
     gather = next(task for task in play["tasks"] if task["name"] == "Gather evidence")
@@ -40,38 +40,19 @@ def planned(folder: Path, servers: dict[str, str], limit: str = "all", **variabl
         *go_on,
         {"name": "Show", "ansible.builtin.debug": {"msg": f"SHOWN {{{{ [[inventory_hostname], {plan}] | to_json }}}}"}},
     ]
-    (folder / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
     for server, name in servers.items():
         content = gzip.decompress((ROOT / "tests/evidence" / f"{name}.json.gz").read_bytes())
         (folder / f"{server}.json").write_bytes(content)
     hosts = {name: {"ansible_connection": "local"} for name in servers}
     groups = {"servers": {"hosts": hosts}, "pair_a": {"hosts": dict.fromkeys(servers)}}
-    (folder / "hosts.yml").write_text(yaml.safe_dump(groups, sort_keys=False))
     given = json.dumps({"reconnect_apply": True, "reconnect_pairs": ["pair_a"], **variables})
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("ansible-playbook"),
-        "-i",
-        folder / "hosts.yml",
-        "-l",
-        limit,
-    ]
-    ended = subprocess.run(
-        [*command, "-e", given, folder / "play.yml"],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "default"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    lines = [line for line in ended.stdout.splitlines() if "SHOWN " in line]
-    assert lines, ended.stdout + ended.stderr
+    lines = [line for line in played(play, groups, "-l", limit, "-e", given).splitlines() if "SHOWN " in line]
     shown = [json.loads(json.loads("{" + line.strip() + "}")["msg"].removeprefix("SHOWN ")) for line in lines]
     return {name: said for [name], said in shown}
 
 
-def test_a_node_is_interrupted_while_its_partner_serves(tmp_path: Path) -> None:
-    found = planned(tmp_path, {"pbx1": HUNG, "pbx2": HEALTHY})
+def test_a_node_is_interrupted_while_its_partner_serves(played: Played, tmp_path: Path) -> None:
+    found = planned(played, tmp_path, {"pbx1": HUNG, "pbx2": HEALTHY})
     assert found["pbx1"][0] == "run"
     assert found["pbx2"] == []
 
@@ -89,7 +70,7 @@ def test_a_node_is_interrupted_while_its_partner_serves(tmp_path: Path) -> None:
     ],
 )
 def test_without_a_partner_that_serves_a_person_approves_it(
-    tmp_path: Path, servers: dict[str, str], given: dict[str, Any], decision: str, why: str
+    played: Played, tmp_path: Path, servers: dict[str, str], given: dict[str, Any], decision: str, why: str
 ) -> None:
-    found = planned(tmp_path, servers, **given)["pbx1"]
+    found = planned(played, tmp_path, servers, **given)["pbx1"]
     assert (found[0], found[1].startswith(why)) == (decision, True), found

@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from . import subjects
 from .signatures import LINE_LIMIT
 from .words import readable
 
@@ -55,14 +56,13 @@ _ELSEWHERE = re.compile(
     r"|call (?:end|fail|reject|decline)|anruf|chiamata|appel |llamada)"
 )
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
-#: A line about a service that no registration needs; as a parameter of a contact it means nothing.
-_SERVICE = re.compile(
-    r"(?i)(?<![=;-])\b(?:stun|turn (?:server|client|alloc\w{1,8})|(?-i:ICE)|ice (?:candidate|agent|check)\w{0,3}"
-    r"|upnp|fcm|gcm|apns|firebase\w{0,20}|push ?(?:token|notification|kit|service)\w{0,3}|rtcp?|microphone|camera"
-    r"|bluetooth|vibrat\w{2,3}|(?:sound|audio) device|(?:contacts?|location|storage|notifications?) permission"
-    r"|(?:address|phone) ?book|contact list|xcap|ldap|carddav|voice ?mail|avatar"
-    r"|http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b|\b0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
+#: A line about a page, or about nothing that failed.
+_PAGE = re.compile(
+    r"(?i)\b(?:http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b"
+    r"|\b0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
 )
+#: A call that lacks a codec or its encryption is told of it, though that is no matter of registering.
+_CODEC = re.compile(r"(?<![\w.:,])(?:488|606)\b")
 #: What is set, or has a name that sounds like a failure, where nothing in the line failed.
 _SETTING = re.compile(
     r"(?i)time-?out\w{0,9}(?: (?:value|is|set|to|of|in)){0,3}\s?[=:]?\s?(?!408\b)\d"
@@ -161,8 +161,9 @@ class Dialogues:
         What came before a registration that was accepted is over, the messages are told by the dialogues, and some
         lines are of no registration at all.
         """
+        over = self.lines | subjects.others(lines)
         return [
-            readable(_of_sip(line)) if number > self.registered and number not in self.lines else ""
+            readable(_of_sip(line)) if number > self.registered and number not in over else ""
             for number, line in enumerate(lines)
         ]
 
@@ -204,7 +205,7 @@ def _told(lines: Sequence[str], own: Collection[int]) -> int:
     for number, line in enumerate(lines):
         if _CHALLENGE.search(line) and (number not in own or _ANSWERS_IT.search(line)):
             challenged = number
-        elif number in own or _UNSURE.search(line):
+        elif number in own or _UNSURE.search(line) or subjects.is_another(line):
             continue
         elif _REGISTERED.search(line) or (number - challenged < _NEAR and _is_ok(line)):
             told = number
@@ -231,7 +232,9 @@ def _of_sip(line: str) -> str:
 
 def _is_harmless(line: str) -> bool:
     """Whether a line is about something that no registration needs, whatever failed in it."""
-    return bool(_SERVICE.search(line) or (_SETTING.search(line) and not _FAILS.search(line)))
+    if _PAGE.search(line) or (_SETTING.search(line) and not _FAILS.search(line)):
+        return True
+    return subjects.is_another(line) and not _CODEC.search(line)
 
 
 def _is_own(part: str) -> bool:

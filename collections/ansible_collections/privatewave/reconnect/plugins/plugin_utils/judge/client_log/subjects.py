@@ -1,0 +1,85 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a line of a client's log is about: `subjects.yml` has what no registration needs."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..tables import load
+
+SUBJECTS = Path(__file__).with_name("subjects.yml")
+#: Where a word begins within a name: ``AudioRecord``, ``GCMService``, ``XML-RPC``.
+_JOINT = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+#: A word; a letter with an accent may have become another sign. A parameter of a contact is none.
+_WORD = re.compile(r"(?<![;=])(?:[^\W\d_]|\ufffd)(?:[^\W_]|\ufffd){0,29}(?!=)|[;=]\w{1,80}")
+#: What makes a doubtful word one of SIP.
+_OF_SIP = re.compile(r"(?i)regist|anmeld|\bsips?\b|\btls\b|\b506[01]\b|pbx|transport|proxy|odbc|realtime|asterisk")
+#: Lines of a trace: where a program was, and what was thrown, which goes on with the line before.
+_FRAME = re.compile(r"(?:[^\n]{0,100}:)?\s{0,40}(?:at [\w$.<>/]{3,200}\(|#\d{1,3}\s|\.\.\. \d{1,4} more\b|Caused by: )")
+_THROWN = re.compile(r"(?:[a-z]\w{0,40}\.){1,9}[A-Z]\w{0,80}(?:Exception|Error)\b")
+_FAILED = re.compile(r"(?i)fail|err|exception|could|cannot|can't|unable|not |:\s{0,3}$")
+_STACK = re.compile(r"\bsip\b|[Ss]ip(?=[A-Z.])|linphone|pjsip|pjsua")
+
+
+def others(lines: Sequence[str]) -> set[int]:
+    """The numbers of the lines of traces that are about something else: a line of it says of which program it is."""
+    found: set[int] = set()
+    trace: list[int] = []
+    for number, line in enumerate([*lines, ""]):
+        if trace and (_FRAME.match(line) or (_THROWN.match(line) and _FAILED.search(lines[trace[0]]))):
+            trace.append(number)
+            continue
+        shown = [lines[one] for one in trace]
+        if len(shown) > 1 and any(map(is_another, shown)) and not any(map(_STACK.search, shown)):
+            found.update(trace)
+        trace = [number]
+    return found
+
+
+def is_another(line: str) -> bool:
+    """Whether a line is about something that no registration needs, whatever failed in it."""
+    words = [word.lower() for word in _WORD.findall(_JOINT.sub(" ", line))]
+    found = {
+        sure
+        for number, word in enumerate(words)
+        for rest, sure in _phrases(word)
+        if all(
+            number + place < len(words) and _is(words[number + place], wanted) for place, wanted in enumerate(rest, 1)
+        )
+    }
+    return True in found or (False in found and not _OF_SIP.search(line))
+
+
+def _is(word: str, wanted: str) -> bool:
+    return word.startswith(wanted[:-1]) if wanted.endswith("*") else word == wanted
+
+
+@functools.lru_cache(maxsize=4096)
+def _phrases(word: str) -> tuple[tuple[tuple[str, ...], bool], ...]:
+    """What may follow a word in the phrases that it begins, and whether those are sure of their subject."""
+    word = word.replace("\ufffd", "")
+    names = (word, *(f"{word[:length]}*" for length in range(3, len(word) + 1)))
+    return tuple(one for name in names for one in _table().get(name, ()))
+
+
+@functools.cache
+def _table() -> dict[str, list[tuple[tuple[str, ...], bool]]]:
+    """The phrases by the word that they begin with."""
+    table: dict[str, list[tuple[tuple[str, ...], bool]]] = {}
+    for row in load(SUBJECTS.read_text(encoding="utf-8")).values():
+        for kind, phrases in row.items():
+            for phrase in (spelled for one in phrases for spelled in _spellings(one)):
+                first, *rest = phrase.split()
+                table.setdefault(first, []).append((tuple(rest), kind == "words"))
+    return table
+
+
+def _spellings(phrase: str) -> Iterator[str]:
+    """A phrase with its accents, without them, and without the letters that have them, as screens and logs show it."""
+    bare = (unicodedata.normalize(form, phrase).encode("ascii", "ignore").decode() for form in ("NFC", "NFD"))
+    yield from dict.fromkeys((phrase, *bare))

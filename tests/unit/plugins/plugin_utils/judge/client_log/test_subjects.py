@@ -1,0 +1,67 @@
+"""What a line is about: a client's log tells of much that no registration needs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.client_log import dialogue, subjects
+
+UNKNOWN_HOST = 'W/System.err: java.net.UnknownHostException: Unable to resolve host "x.example.org"'
+FRAME = "W/System.err:     at java.net.Inet6AddressImpl.lookup(Inet6AddressImpl.java:156)"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "E/AudioRecord: could not create record track, status: -22",
+        "GCMBaseIntentService: Registration error: SERVICE_NOT_AVAILABLE",
+        "Échec de l'envoi du rapport de plantage : hôte introuvable",
+        "F�hler: R�pertoire non disponible, connexion refus�e",
+        "UpdateChecker: certificate has expired",
+        "Aktualisierung fehlgeschlagen: Zeitüberschreitung",
+        "BatteryManager: connection refused",
+    ],
+)
+def test_a_line_about_something_else_is_known(line: str) -> None:
+    assert subjects.is_another(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Aktualisierung der Registrierung fehlgeschlagen: Zeitüberschreitung",
+        "REGISTER failed after an update of the battery settings",
+        "Contact: <sip:1005@192.0.2.9;pn-provider=fcm;app-id=push>",
+        "gnutls: Error in the push function.",
+        "WARNING Unable to bind contact 'sip:1005@192.0.2.9'",
+        "Wrong e-mail or password",
+        "java.net.ConnectException: ECONNREFUSED (Connection refused)",
+    ],
+)
+def test_a_line_of_sip_is_none(line: str) -> None:
+    assert not subjects.is_another(line)
+
+
+@pytest.mark.parametrize(
+    ("lines", "others"),
+    [
+        (["E/Crashlytics: Error sending report", "java.net.SocketTimeoutException: timeout", FRAME], {0, 1, 2}),
+        ([UNKNOWN_HOST, FRAME, "W/System.err:   at com.acme.analytics.Uploader.send(Uploader.java:31)"], {0, 1, 2}),
+        ([UNKNOWN_HOST, FRAME, "W/System.err:   at com.acme.SipConnection.open(SipConnection.java:31)"], set()),
+        (["Camera is ready", "java.net.ConnectException: ECONNREFUSED"], set()),
+        ([UNKNOWN_HOST, "Crashlytics: report sent"], set()),
+    ],
+)
+def test_a_trace_is_of_one_program(lines: list[str], others: set[int]) -> None:
+    assert subjects.others(lines) == others
+
+
+def test_a_push_service_that_registers_hides_no_failure() -> None:
+    assert dialogue.read(["SIP: 403 Forbidden", "FCM: registration successful"]).registered < 0
+
+
+def test_a_hostile_line_is_read_in_linear_time() -> None:
+    begun = time.process_time()
+    subjects.others([("crash audio update " * 9000)[: dialogue.LINE_LIMIT], "a:" * 500, "a." * 500] * 500)
+    assert time.process_time() - begun < 5

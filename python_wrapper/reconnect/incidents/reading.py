@@ -26,7 +26,7 @@ from reconnect.text import one_line, printable
 
 #: Of the files of an incident the newest ones are read.
 MAX_FILES = 5
-_LOG = re.compile(r"(?!reconnect-).+\.(log|txt)", re.IGNORECASE | re.DOTALL)
+_LOG = re.compile(r"(?!reconnect-).+\.(log|txt|ini|conf|cfg)", re.IGNORECASE | re.DOTALL)
 _REPORT = re.compile(r"client-report\.(json|ya?ml)", re.IGNORECASE)
 #: What people write into a field that they cannot fill.
 _NOTHING = re.compile(

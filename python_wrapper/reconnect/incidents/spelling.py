@@ -35,6 +35,22 @@ _IN_A_SENTENCE = re.compile(
     rf"|\b(?P<noun>{_NOUN})\b{_IS}(?P<name>\+?[0-9OoIl]{{3,40}}))(?![\w-]|\s?%)",
     re.IGNORECASE,
 )
+#: Whom a sentence leaves out: "all except extension 1005", "1005 works, mine does not".
+_EXCEPT = re.compile(
+    r"\b(?:except|but for|apart from|other than|besides|tranne|eccetto|fuorch[eé]|salvo|a parte|fuori che|au(?:ß|ss)er"
+    r"|bis auf (?!weiter)|ausgenommen|abgesehen von|sauf|excepté|hormis|à part|excepto|aparte de|tod[oa]s menos|mine"
+    r"|meins|le mien|la mienne|el mío|la mía)\b|[,;:] (?:but |ma |aber |mais |pero )?(?:not me|io no|ich nicht|moi non"
+    r"|pas moi|yo no)\b",
+    re.IGNORECASE,
+)
+#: What is not known for sure.
+_HEDGE = re.compile(
+    r"\b(?:i (?:think|guess|believe|suppose)|maybe|perhaps|probably|possibly|might|not sure|credo|penso|forse"
+    r"|probabilmente|magari|dovrebbe|mi (?:sembra|pare)|glaube?|denke|vermutlich|vielleicht|wahrscheinlich|wohl"
+    r"|eventuell|je (?:crois|pense)|peut[- ]être|probablement|creo|quizás?|tal vez|probablemente|a lo mejor"
+    r"|supongo)\b",
+    re.IGNORECASE,
+)
 #: A second one, behind the first.
 _ANOTHER = re.compile(r"\s{0,3}(?:[,/+&]|\b(?:o|or|oder|ou|e|and|und|et|y)\b)\s{0,3}(\d{2,40})(?![\w-])", re.IGNORECASE)
 #: The status codes of SIP, and the words that tell such an answer from an account: "User 404 Not Found".
@@ -87,7 +103,11 @@ _NO = (
     "no|nope|n|false|off|disabled|0|falso|disattivat[oa]|disabilitat[oa]|spent[oa]|nein|falsch|aus|deaktiviert"
     "|non|niente|d[eé]sactiv[eé]|desactivado"
 )
-_ANSWER = re.compile(rf"[\W_]{{0,5}}(?:(?P<yes>{_YES})|(?P<no>{_NO}))\b(?P<rest>.{{0,400}})", re.IGNORECASE | re.DOTALL)
+#: Now it is so: "adesso sì".
+_NOW = r"(?:(?:now|adesso|ora|jetzt|nun|maintenant|ahora)[ ,]{1,3}(?=[jyos]))?"
+_ANSWER = re.compile(
+    rf"[\W_]{{0,5}}{_NOW}(?:(?P<yes>{_YES})|(?P<no>{_NO}))\b(?P<rest>.{{0,400}})", re.IGNORECASE | re.DOTALL
+)
 #: After a yes or no these words may take it back.
 _BUT = re.compile(
     r"\?|\b(?:but|ma|per[oòó]|aber|mais|pero|only|solo|nur|seulement|sometimes|maybe|perhaps|forse|a volte|manchmal"
@@ -132,13 +152,20 @@ _GOOD = _AVAILABLE | _words(
     conectada"""
 )
 #: These say how good it is: without it something may still work.
-_FINE = _words("""ok okay fine good well bene buona gut bien""")
+_FINE = _words("""ok okay fine good well bene buona gut bien perfect perfetto perfekt parfait perfecto""")
 _DOWN = _words(
     """offline down disconnected disconnesso disconnessa scollegato assente getrennt déconnecté desconectado"""
 )
 _NONE = _words(
     """no not non none nothing doesnt cannot niente nessuna nessun mai nicht kein keine keinen nichts
     pas rien aucune nada ninguna"""
+)
+#: "Not even the browser" confirms a no.
+_EVEN = _words("even neanche nemmeno neppure einmal mal même siquiera")
+_APPS = _words("browser google whatsapp youtube web websites pages siti seiten webseiten sites páginas")
+#: What made it work again.
+_AFTER = _words(
+    "after reboot rebooting restart restarting dopo riavvio nach neustart après redémarrage tras reinicio reiniciar"
 )
 #: Of what is lacking these say nothing more: "without wifi it does not work".
 _WITHOUT = _words("without senza ohne sans sin")
@@ -255,7 +282,7 @@ def address(text: str) -> Address:
     scheme = _SCHEME.match(rest)
     rest = rest[scheme.end() :] if scheme else rest
     parameters = ""
-    if inner or scheme or "@" in rest:
+    if inner or scheme or "@" in rest or ";transport=" in rest.lower():
         # Only an address has anything behind the host.
         rest, _, parameters = rest.partition(";")
         rest = re.split(r"[/?]", rest, maxsplit=1)[0]
@@ -281,7 +308,8 @@ def servers(text: str, known: Collection[str]) -> list[str]:
     if found:
         return found
     # Where another word may name a host, or one is taken back, nobody knows which is meant.
-    words = [] if _NOT.search(text) or _FOREIGN.search(text) else re.findall(r"[\w.-]*[^\W_][\w.-]*", text[:400])
+    unsure = _NOT.search(text) or _FOREIGN.search(text) or _HEDGE.search(text) or _EXCEPT.search(text)
+    words = [] if unsure else re.findall(r"[\w.-]*[^\W_][\w.-]*", text[:400])
     hosts = [word for word in words if (_HOST_WORD.fullmatch(word) or re.search(r"\d", word)) and word not in _PORTS]
     named = [_servers(word, known) for word in hosts]
     return sorted({name for one in named for name in one}) if all(named) else []
@@ -319,11 +347,11 @@ def account(text: str) -> str:
         name = "+" + re.sub(r"\D", "", name)
     if _LOOKS_NUMERIC.fullmatch(name) and not name.isdigit() and sum(map(str.isdigit, name)) * 2 >= len(name):
         name = name.translate(_DIGITS)
-    if not (_NOT.search(rest) or _FOREIGN.search(rest) or _PHONE.search(rest)):
+    if not any(unsure.search(rest) for unsure in (_NOT, _FOREIGN, _PHONE, _HEDGE, _EXCEPT)):
         named = accounts_in(text) if " " in name else set()
         if beside := _BESIDE.fullmatch(rest):
             name = beside["name"]
-        elif named and re.findall(r"(?<!\w)\+?\d{2,40}(?!\w)", rest) == list(named):
+        elif len(named) == 1 and re.findall(r"(?<!\w)\+?\d{2,40}(?!\w)", rest) == list(named):
             name = named.pop()
     return name
 
@@ -336,6 +364,8 @@ def servers_in(sentence: str, known: Collection[str]) -> set[str]:
 def accounts_in(sentence: str) -> set[str]:
     """The accounts that a sentence names: ``1005@pbx1``, ``account 1005``, ``accounts 1005 and 1006``."""
     text = sentence[:400]
+    if _EXCEPT.search(text):
+        return set()
     said = [one for one in _IN_A_SENTENCE.finditer(text) if not _is_answer(one, text)]
     more = (_ANOTHER.match(text, one.end()) for one in said)
     found = {account(one["user"] or one["name"]) for one in said} | {one[1] for one in more if one is not None}
@@ -395,14 +425,18 @@ def _statement(text: str, otherwise: bool | None = None) -> bool | None:
 def _clause(text: str) -> bool | Literal["nothing", "none"] | None:
     """What a clause says: nothing, or nothing but a none; None where another word is in it."""
     words = set(re.findall(r"[^\W_]+", re.sub(r"n['’]t\b", " not", text.lower())))
+    if words & _EVEN and not words - _SUBJECT - _NETWORK - _NONE - _EVEN - _APPS:
+        return "nothing"
     if (
         not words
-        or words - _SUBJECT - _NETWORK - _LINKS - _DEVICE - _GOOD - _FINE - _DOWN - _NONE - _WITHOUT
+        or words - _SUBJECT - _NETWORK - _LINKS - _DEVICE - _GOOD - _FINE - _DOWN - _NONE - _WITHOUT - _AFTER
         or "?" in text
     ):
         return None
     good, down, none = (bool(words & meant) for meant in (_GOOD | _FINE, _DOWN, _NONE))
     named = bool(words & _NETWORK)
+    if words & _AFTER and (down or none or not good):
+        return None
     if words & _WITHOUT:
         return False if named and not (good or down or none) else None
     if not (down or none):

@@ -123,6 +123,11 @@ def test_a_site_adds_its_own_without_code() -> None:
     assert said["summary"].endswith("The gate was closed.")
 
 
+def test_a_site_knows_what_its_own_are_about() -> None:
+    said, _error = findings(["Update check: E4711"], gate={"pattern": "E4711", "meaning": "The gate was closed."})
+    assert (said["status"], said["about"]) == ("warn", "gate")
+
+
 def test_a_mistake_of_a_site_is_said_and_ours_still_work() -> None:
     found = findings(["SSL: certificate has expired"], bomb={"pattern": "(a+)+$", "meaning": "m"})
     assert [(one["code"], one["status"]) for one in found if one["status"] != "pass"] == [

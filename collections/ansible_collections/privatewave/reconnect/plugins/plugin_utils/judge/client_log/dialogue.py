@@ -85,7 +85,7 @@ _REGISTERED = re.compile(
     r"\bregist(?:ration|er)\b\W{0,4}(?:is |was |state|status|result|attempt|response)?\W{0,4}"
     r"(?:success|succeeded|completed?\b|ok\b|200\b)"
     r"|\b(?:successfully|now|is|state|status|account)\W{1,3}registered\b(?!\W{0,3}(?:no|false|0)\b)"
-    r"|^[\W\d]{0,40}registered\W{0,3}$|registrationok\b|\bregistered successfully"
+    r"|^[\W\d]{0,40}registered\W{0,3}$|:\s{0,3}registered\W{0,3}$|registrationok\b|\bregistered successfully"
     r"|registrazione (?:riuscita|completata|effettuata)|registrato (?:correttamente|con successo)"
     r"|(?:registrierung|anmeldung) (?:war )?erfolgreich|erfolgreich (?:registriert|angemeldet)"
     r"|\b(?:stato|status|.tat|estado)\W{1,3}(?:registrato|registriert|angemeldet|enregistr.{1,2}|registrado)\W{0,3}$"
@@ -155,15 +155,19 @@ class Dialogues:
     unanswered: int | None = None
     lines: frozenset[int] = frozenset()
 
+    def is_open(self, number: int) -> bool:
+        """Whether a line is none of a message, and none from before a registration that was accepted."""
+        return number > self.registered and number not in self.lines
+
     def left(self, lines: Sequence[str]) -> list[str]:
         """The lines to be read one by one, `readable`; the others are empty.
 
         What came before a registration that was accepted is over, the messages are told by the dialogues, and some
         lines are of no registration at all.
         """
-        over = self.lines | subjects.others(lines)
+        others = subjects.others(lines)
         return [
-            readable(_of_sip(line)) if number > self.registered and number not in over else ""
+            readable(_of_sip(line)) if self.is_open(number) and number not in others else ""
             for number, line in enumerate(lines)
         ]
 

@@ -43,8 +43,15 @@ def others(lines: Sequence[str]) -> set[int]:
 
 def is_another(line: str) -> bool:
     """Whether a line is about something that no registration needs, whatever failed in it."""
-    words = [word.lower() for word in _WORD.findall(_JOINT.sub(" ", line))]
-    found = {
+    split = _JOINT.sub(" ", line)
+    found = _found(line) | (_found(split) if split != line else set())
+    return True in found or (False in found and not _OF_SIP.search(line))
+
+
+def _found(line: str) -> set[bool]:
+    """Whether the phrases in a line are sure of their subject."""
+    words = [word.lower() for word in _WORD.findall(line)]
+    return {
         sure
         for number, word in enumerate(words)
         for rest, sure in _phrases(word)
@@ -52,7 +59,6 @@ def is_another(line: str) -> bool:
             number + place < len(words) and _is(words[number + place], wanted) for place, wanted in enumerate(rest, 1)
         )
     }
-    return True in found or (False in found and not _OF_SIP.search(line))
 
 
 def _is(word: str, wanted: str) -> bool:

@@ -34,9 +34,9 @@ def reported(evidence: Evidence) -> Iterator[Finding]:
         yield Say("client.signatures", "client", "signatures").unknown(f"The site's own could not be used: {problem}.")
     said = dialogue.read(lines)
     found = list(_dialogues(said, lines))
-    left = said.left(lines)
-    found += _known(own, [line if rest else "" for line, rest in zip(lines, left, strict=True)], lines, deadline)
-    found += _known(signatures(), left, lines)
+    # A site knows what its own are about.
+    found += _known(own, [line if said.is_open(number) else "" for number, line in enumerate(lines)], lines, deadline)
+    found += _known(signatures(), said.left(lines), lines)
     yield from found
     decisive = next((one.evidence[0][1] for one in found if one.status == "warn"), "")
     # Where the user did not write it down (L1.5), the line that means most is it.

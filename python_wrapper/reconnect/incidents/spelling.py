@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from reconnect.incidents import meant
+
 #: How much of a field is looked at, in characters.
 _LIMIT = 100_000
 #: A value as a client reports it.
 Scalar = str | int | float | bool | None
-_SCHEME = re.compile(r"(?:sips?|tel|https?|tls|tcp|udp)(?::(?://)?|[ :])\s*(?=\S)", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:(?:sips?|https?|tls|tcp|udp)(?::(?://)?|[ :])\s*|tel:)(?=\S)", re.IGNORECASE)
 _URI = re.compile(r"[^<]{0,200}<\s*([^<>]{1,300})>[^<>]{0,100}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9A-Fa-f:]{2,45}\]?")
 _PORTS = ("5060", "5061")
@@ -35,24 +37,18 @@ _IN_A_SENTENCE = re.compile(
     rf"|\b(?P<noun>{_NOUN})\b{_IS}(?P<name>\+?[0-9OoIl]{{3,40}}))(?![\w-]|\s?%)",
     re.IGNORECASE,
 )
-#: Whom a sentence leaves out: "all except extension 1005", "1005 works, mine does not".
-_EXCEPT = re.compile(
-    r"\b(?:except|but for|apart from|other than|besides|tranne|eccetto|fuorch[eé]|salvo|a parte|fuori che|au(?:ß|ss)er"
-    r"|bis auf (?!weiter)|ausgenommen|abgesehen von|sauf|excepté|hormis|à part|excepto|aparte de|tod[oa]s menos|mine"
-    r"|meins|le mien|la mienne|el mío|la mía)\b|[,;:] (?:but |ma |aber |mais |pero )?(?:not me|io no|ich nicht|moi non"
-    r"|pas moi|yo no)\b",
-    re.IGNORECASE,
-)
-#: What is not known for sure.
-_HEDGE = re.compile(
-    r"\b(?:i (?:think|guess|believe|suppose)|maybe|perhaps|probably|possibly|might|not sure|credo|penso|forse"
-    r"|probabilmente|magari|dovrebbe|mi (?:sembra|pare)|glaube?|denke|vermutlich|vielleicht|wahrscheinlich|wohl"
-    r"|eventuell|je (?:crois|pense)|peut[- ]être|probablement|creo|quizás?|tal vez|probablemente|a lo mejor"
-    r"|supongo)\b",
-    re.IGNORECASE,
-)
 #: A second one, behind the first.
 _ANOTHER = re.compile(r"\s{0,3}(?:[,/+&]|\b(?:o|or|oder|ou|e|and|und|et|y)\b)\s{0,3}(\d{2,40})(?![\w-])", re.IGNORECASE)
+#: One that is said without a word for it: "user 1005 has it, the 1006 has not".
+_BARE = re.compile(
+    r"\b(?:the|il|lo|la|l['’]|al|dal|del|der|die|das|dem|den|le|au|el)\s?(?!(?:19|20)\d\d\b)(\d{2,6})(?![\w:]|[.,]\d)",
+    re.IGNORECASE,
+)
+#: The account's secret, which may be a number.
+_SECRET = re.compile(
+    r"[\s,;/|-]{1,5}(?:pwd?|pass(?:word|wort)?|kennwort|pin|mot de passe|contraseña)\b[\s:=]{0,3}\S{1,80}",
+    re.IGNORECASE,
+)
 #: The status codes of SIP, and the words that tell such an answer from an account: "User 404 Not Found".
 _STATUS = re.compile(
     r"1(?:00|8[0-3]|99)|20[024]|30[0125]|380|4(?:0\d|1\d|2[0-489]|3[0-9]|40|69|70|8\d|9[1-4])|5(?:0[0-5]|13|55|80)"
@@ -178,8 +174,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
             server, proxy, proxy server, outbound proxy, outbound server, pbx, indirizzo, indirizzo server, server
             proxy, server di registrazione, nome server, nome host, centralino, adresse, serveur, serveur proxy, serveur
             d'enregistrement, nom du serveur, nom d'hôte, hôte, adresse du serveur, serveradresse, registrierungsserver,
-            telefonanlage, servidor, servidor proxy, servidor de registro, dirección, dirección del servidor, nombre del
-            servidor, centralita""",
+            telefonanlage, anlage, servidor, servidor proxy, servidor de registro, dirección, dirección del servidor,
+            nombre del servidor, centralita""",
         "domain": """domain, domain name, realm, dominio, domaine, domäne""",
         "port": """port, server port, port number, porta, porta server, puerto, puerto del servidor, port du serveur""",
         "transport": """transport, protocol, transport protocol, transport type, connection type, trasporto, protocollo,
@@ -219,6 +215,12 @@ _TRANSPORT = re.compile(r"\b(udp|tcp|tls)\b")
 _SECURE = re.compile(r"\b(?:sips|ssl)\b")
 _TLS = re.compile(r"\b(?:tls|ssl)[ v]{0,3}\d(?!\d)", re.IGNORECASE)
 _TLS_VERSION = re.compile(r"(?:(?:tls|ssl)[ _]?v?)? ?\d(?:[._]\d)?(?!\d)", re.IGNORECASE)
+#: A setting without a value.
+_EMPTY = re.compile(
+    r"[(<\[]?(?:empty|blank|not set|leer|nicht gesetzt|vuoto|non impostat[oa]|vide|non défini|vacío|sin definir)"
+    r"[)>\]]?",
+    re.IGNORECASE,
+)
 #: What stands between two settings, and words between them that belong to neither.
 _BETWEEN = re.compile(r"[\n;,|]|&(?=[A-Za-z_]{2,30}=)")
 _JOINS = re.compile(
@@ -308,8 +310,10 @@ def servers(text: str, known: Collection[str]) -> list[str]:
     if found:
         return found
     # Where another word may name a host, or one is taken back, nobody knows which is meant.
-    unsure = _NOT.search(text) or _FOREIGN.search(text) or _HEDGE.search(text) or _EXCEPT.search(text)
-    words = [] if unsure else re.findall(r"[\w.-]*[^\W_][\w.-]*", text[:400])
+    unsure = _NOT.search(text) or _FOREIGN.search(text) or not meant.is_sure(text)
+    # Who is at a server is none.
+    at = re.findall(r"@([A-Za-z0-9][\w.-]{0,252})", text[:400])
+    words = [] if unsure else at or re.findall(r"[\w.-]*[^\W_][\w.-]*", text[:400])
     hosts = [word for word in words if (_HOST_WORD.fullmatch(word) or re.search(r"\d", word)) and word not in _PORTS]
     named = [_servers(word, known) for word in hosts]
     return sorted({name for one in named for name in one}) if all(named) else []
@@ -334,7 +338,7 @@ def _servers(text: str, known: Collection[str]) -> list[str]:
 
 def account(text: str) -> str:
     """The account that a text names, without what people write around it. It may not be a valid one."""
-    rest = plain(text)[:400]
+    rest = _SECRET.sub("", plain(text)[:400])
     if rest.count("@") > 1 or rest.lower().startswith("mailto:"):
         return rest
     if channel := re.fullmatch(r"(?i:pj)?(?i:sip)/(\d{2,40})(?:-[0-9a-fA-F]{1,16})?", rest):
@@ -347,7 +351,7 @@ def account(text: str) -> str:
         name = "+" + re.sub(r"\D", "", name)
     if _LOOKS_NUMERIC.fullmatch(name) and not name.isdigit() and sum(map(str.isdigit, name)) * 2 >= len(name):
         name = name.translate(_DIGITS)
-    if not any(unsure.search(rest) for unsure in (_NOT, _FOREIGN, _PHONE, _HEDGE, _EXCEPT)):
+    if meant.is_sure(rest) and not (_NOT.search(rest) or _FOREIGN.search(rest) or _PHONE.search(rest)):
         named = accounts_in(text) if " " in name else set()
         if beside := _BESIDE.fullmatch(rest):
             name = beside["name"]
@@ -364,12 +368,14 @@ def servers_in(sentence: str, known: Collection[str]) -> set[str]:
 def accounts_in(sentence: str) -> set[str]:
     """The accounts that a sentence names: ``1005@pbx1``, ``account 1005``, ``accounts 1005 and 1006``."""
     text = sentence[:400]
-    if _EXCEPT.search(text):
-        return set()
     said = [one for one in _IN_A_SENTENCE.finditer(text) if not _is_answer(one, text)]
+    if meant.is_of_others(text, said):
+        return set()
     more = (_ANOTHER.match(text, one.end()) for one in said)
     found = {account(one["user"] or one["name"]) for one in said} | {one[1] for one in more if one is not None}
-    return {name for name in found if name.lstrip("+").isdigit()}
+    known = {name for name in found if name.lstrip("+").isdigit()}
+    bare = {one for one in _BARE.findall(text) if not is_status(one) and len(one) in map(len, known)}
+    return known | bare
 
 
 def _is_answer(found: re.Match[str], text: str) -> bool:
@@ -460,6 +466,8 @@ def settings(text: str) -> tuple[dict[str, Scalar], list[str]]:
     unread: list[str] = []
     for part in (part for line in _BETWEEN.split(bare(text[:_LIMIT])) for part in _parts(line.strip(" \t\r•*-{}"))):
         read = _setting(part)
+        if read is not None and _EMPTY.fullmatch(read[1]):
+            continue
         own: dict[str, Scalar] = {}
         if read is not None:
             put(own, *read)

@@ -1,0 +1,92 @@
+"""Whether a text means what it names: some name what they leave out, are not sure of, or what others have said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+#: What a text leaves out, or takes back: "all except extension 1005", "1005 works, mine does not", "instead of 1005".
+_LEFT_OUT = re.compile(
+    r"\b(?:except|but for|apart from|other than|besides|tranne|eccetto|fuorch[eé]|salvo|a parte|fuori che|au(?:ß|ss)er"
+    r"|bis auf (?!weiter)|ausgenommen|abgesehen von|sauf|excepté|hormis|à part|excepto|aparte de|tod[oa]s menos"
+    r"|instead of|anstatt|anstelle|statt|invece d\w{1,4}|al posto d\w{1,4}|au lieu d\w{1,2}|en lugar de|en vez de"
+    r"|mine|meins|le mien|la mienne|el mío|la mía)\b"
+    r"|[,;:] (?:but |ma |aber |mais |pero )?(?:not me|io no|ich nicht|moi non|pas moi|yo no)\b",
+    re.IGNORECASE,
+)
+#: What is said not to be it.
+_DENIED = re.compile(
+    r"(?:\bnot|n't) (?:the (?:problem|one|affected)|affected)|\bnon (?:è il problema|è quello|c'entra|(?:è )?coinvolt)"
+    r"|\bnicht (?:das problem|der richtige|betroffen)|\bpas (?:le problème|le bon|concerné|touché)"
+    r"|\bno (?:es el problema|es esa?|está afectad)",
+    re.IGNORECASE,
+)
+_NOT_BEFORE = re.compile(r"\b(?:not|nicht|non|pas|n't) (?:the |die |der |das |l['’]|il |la |le |el )?\Z", re.IGNORECASE)
+#: What is not known for sure.
+_UNSURE = re.compile(
+    r"\b(?:i (?:think|guess|believe|suppose)|maybe|perhaps|probably|possibly|might|not sure|or so|or something|credo"
+    r"|penso|forse|probabilmente|magari|dovrebbe|mi (?:sembra|pare)|o simil[ei]|o qualcosa|glaube?|denke|vermutlich"
+    r"|vielleicht|wahrscheinlich|wohl|eventuell|oder so|oder ähnlich|je (?:crois|pense)|peut[- ]être|probablement"
+    r"|quelque chose|creo|quizás?|tal vez|probablemente|a lo mejor|supongo|o algo)\b",
+    re.IGNORECASE,
+)
+#: Everybody, or somebody else. "All day" is nobody.
+_ALL = (
+    r"every(?:one|body)|all (?:the |our |my )?(?:users?|phones?|extensions?|accounts?|others?|colleagues|people"
+    r"|clients?|are|offline|down)|whole (?:office|company|team)|alle (?:anderen|unsere|benutzer|nutzer|nebenstellen"
+    r"|telefone|konten|kollegen|teilnehmer|geräte|offline|sind)|sämtliche|das ganze (?:büro|team)|die ganze firma"
+    r"|tutti (?:gli|sono|offline|i (?:colleghi|telefoni|numeri))|tutto l'ufficio|tutta l'azienda"
+    r"|tous (?:les (?:postes|utilisateurs|collègues|comptes|téléphones)|sont|hors)|tout le (?:bureau|monde)"
+    r"|tod[oa]s (?:l[oa]s (?:usuarios|extensiones|teléfonos|compañeros|cuentas)|están|sin|caíd)"
+    r"|toda la (?:oficina|empresa)"
+)
+_SOMEBODY = (
+    r"colleagues?|co-?workers?|boss|kolleg\w{1,5}|chefs?|chefin|colleg(?:a|hi|he)|capo|collègues?|patron"
+    r"|compañer[oa]s?|jef[ea]"
+)
+_OTHERS = re.compile(rf"\b(?:{_ALL}|(?P<somebody>{_SOMEBODY}))\b", re.IGNORECASE)
+#: Something is wrong.
+_TROUBLE = re.compile(
+    r"\b(?:not?|non|nicht|pas|cannot|kein\w{0,2}|nessun\w?|aucune?|ningún|ninguna|sin|ohne|senza|sans|offline|down|dead"
+    r"|tot|giù|fuori|hs|en panne|hors|caíd\w{1,2}|unregistered|affected|betroffen|fail\w{0,4}|problem\w{0,2}"
+    r"|weg)\b|n't\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    r"[,;:.!?](?!\w)|\b(?:but|while|that|ma|mentre|che|aber|während|dass|mais|alors que|que|pero|mientras)\b",
+    re.IGNORECASE,
+)
+#: What may stand between somebody and the account that is theirs: "colleague (ext 1006)", "interno 1005 del collega".
+_OWNS = re.compile(r"(?:[\s('’]{1,3}[^\W\d]{1,15}){0,3}[\s(,'’:-]{1,3}", re.IGNORECASE)
+_OWNED = re.compile(
+    r"[\s(,]{1,3}(?:of|from|del|della|dello|dei|von|vom|meine[rs]|de|du|d['’])\b[\s('’]{0,2}(?:[^\W\d]{1,15}[\s'’]{1,2}){0,2}",
+    re.IGNORECASE,
+)
+
+
+def is_sure(text: str) -> bool:
+    """Whether a field that names something means that, and is sure of it."""
+    return not (_LEFT_OUT.search(text) or _DENIED.search(text) or _UNSURE.search(text))
+
+
+def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
+    """Whether a sentence that names accounts is, or may be, about others: one is left out, or somebody else has it."""
+    denied = any(_NOT_BEFORE.search(sentence, 0, one.start()) for one in accounts)
+    if denied or _LEFT_OUT.search(sentence) or _DENIED.search(sentence):
+        return True
+    for found in _OTHERS.finditer(sentence):
+        if found["somebody"] and any(_has(found, one, sentence) for one in accounts):
+            continue
+        ends = [one.start() for one in _CLAUSE.finditer(sentence)]
+        begin = max((end for end in ends if end < found.start()), default=0)
+        end = min((end for end in ends if end >= found.end()), default=len(sentence))
+        if _TROUBLE.search(sentence, begin, end):
+            return True
+    return False
+
+
+def _has(somebody: re.Match[str], account: re.Match[str], sentence: str) -> bool:
+    """Whether somebody is who has an account."""
+    if somebody.end() <= account.start():
+        return bool(_OWNS.fullmatch(sentence, somebody.end(), account.start()))
+    return bool(_OWNED.fullmatch(sentence, account.end(), somebody.start()))

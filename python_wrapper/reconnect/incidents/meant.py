@@ -45,6 +45,24 @@ _SOMEBODY = (
     r"|compañer[oa]s?|jef[ea]"
 )
 _OTHERS = re.compile(rf"\b(?:{_ALL}|(?P<somebody>{_SOMEBODY}))\b", re.IGNORECASE)
+#: More than the one that is named: "1005 and others", "several users, 1005 among them".
+_SEVERAL = re.compile(
+    r"\b(?:several|many|multiple|various|mehrere|viele|diverse|diversi|parecchi|molti|vari|plusieurs|divers|varios"
+    r"|muchos) (?:other |andere |altri |autres |otros )?(?:users?|phones?|extensions?|accounts?|colleagues|people"
+    r"|benutzer|nutzer|nebenstellen|telefone|konten|kollegen|teilnehmer|utenti|interni|telefoni|colleghi|utilisateurs"
+    r"|postes|comptes|collègues|usuarios|extensiones|teléfonos|cuentas|compañeros)\b",
+    re.IGNORECASE,
+)
+_MORE = (
+    r"(?:the |die |den |gli |i |le |les |l[oa]s? |el )?(?:\d |two |zwei |due |deux |dos |some |few )?(?:others?|more"
+    r"|whole|entire|rest|several|weiter[en]\w?|andere\w?|mehr|restlich\w{2}|ganze\w?|altr[ei]|resto|d['’]autres|autres|plusieurs"
+    r"|otr[oa]s|más|todo)\b"
+)
+_AND_MORE = re.compile(
+    rf"[\s,)]{{0,3}}(?:[+&]|\b(?:and|und|e|ed|et|y|plus|sowie|oltre a|as well as|incl\w*|including))\s?{_MORE}",
+    re.IGNORECASE,
+)
+_ANYBODY = re.compile(rf"\b(?:{_ALL}|all|alle|tutt[ie]|tous|toutes|tod[oa]s|{_MORE})", re.IGNORECASE)
 #: Something is wrong.
 _TROUBLE = re.compile(
     r"\b(?:not?|non|nicht|pas|cannot|kein\w{0,2}|nessun\w?|aucune?|ningún|ninguna|sin|ohne|senza|sans|offline|down|dead"
@@ -69,10 +87,17 @@ def is_sure(text: str) -> bool:
     return not (_LEFT_OUT.search(text) or _DENIED.search(text) or _UNSURE.search(text))
 
 
+def is_one(text: str) -> bool:
+    """Whether a field names nobody beside the one."""
+    return not _ANYBODY.search(text)
+
+
 def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
     """Whether a sentence that names accounts is, or may be, about others: one is left out, or somebody else has it."""
     denied = any(_NOT_BEFORE.search(sentence, 0, one.start()) for one in accounts)
     if denied or _LEFT_OUT.search(sentence) or _DENIED.search(sentence):
+        return True
+    if accounts and (_SEVERAL.search(sentence) or any(_AND_MORE.match(sentence, one.end()) for one in accounts)):
         return True
     for found in _OTHERS.finditer(sentence):
         if found["somebody"] and any(_has(found, one, sentence) for one in accounts):

@@ -351,7 +351,11 @@ def account(text: str) -> str:
         name = "+" + re.sub(r"\D", "", name)
     if _LOOKS_NUMERIC.fullmatch(name) and not name.isdigit() and sum(map(str.isdigit, name)) * 2 >= len(name):
         name = name.translate(_DIGITS)
-    if meant.is_sure(rest) and not (_NOT.search(rest) or _FOREIGN.search(rest) or _PHONE.search(rest)):
+    if (
+        meant.is_sure(rest)
+        and meant.is_one(rest)
+        and not (_NOT.search(rest) or _FOREIGN.search(rest) or _PHONE.search(rest))
+    ):
         named = accounts_in(text) if " " in name else set()
         if beside := _BESIDE.fullmatch(rest):
             name = beside["name"]

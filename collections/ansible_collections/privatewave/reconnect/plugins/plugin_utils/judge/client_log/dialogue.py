@@ -53,7 +53,7 @@ _ELSEWHERE = re.compile(
     r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|mwi|presence|message-summary)\b"
     # A call; what codecs it lacks is told of it (`media_not_acceptable`).
     r"|^(?!.{0,300}\b(?:488|606)\b).{0,200}\b(?:(?:incoming|outgoing|missed) call"
-    r"|call (?:end|fail|reject|decline)|anruf|chiamata|appel |llamada)"
+    r"|calls?\b(?!-id)|calling\b|anruf|chiamata|appel |llamada)"
 )
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
 #: A line about a page, or about nothing that failed.
@@ -62,7 +62,7 @@ _PAGE = re.compile(
     r"|\b0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
 )
 #: A call that lacks a codec or its encryption is told of it, though that is no matter of registering.
-_CODEC = re.compile(r"(?<![\w.:,])(?:488|606)\b")
+_CODEC = re.compile(r"(?<![\w.:,])(?:488|606)\b|\bcodec", re.IGNORECASE)
 #: What is set, or has a name that sounds like a failure, where nothing in the line failed.
 _SETTING = re.compile(
     r"(?i)time-?out\w{0,9}(?: (?:value|is|set|to|of|in)){0,3}\s?[=:]?\s?(?!408\b)\d"

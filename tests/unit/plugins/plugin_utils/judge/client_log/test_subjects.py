@@ -21,6 +21,8 @@ FRAME = "W/System.err:     at java.net.Inet6AddressImpl.lookup(Inet6AddressImpl.
         "UpdateChecker: certificate has expired",
         "Aktualisierung fehlgeschlagen: Zeitüberschreitung",
         "BatteryManager: connection refused",
+        "Jul  3 08:45:12 pad kernel[0]: ARPT: Wake on TCP Timeout",
+        "[07.26 17:23:55] chrome.exe *64 - www.example.org:80 error : Could not connect to proxy",
     ],
 )
 def test_a_line_about_something_else_is_known(line: str) -> None:
@@ -51,9 +53,11 @@ def test_a_line_of_sip_is_none(line: str) -> None:
         ([UNKNOWN_HOST, FRAME, "W/System.err:   at com.acme.SipConnection.open(SipConnection.java:31)"], set()),
         (["Camera is ready", "java.net.ConnectException: ECONNREFUSED"], set()),
         ([UNKNOWN_HOST, "Crashlytics: report sent"], set()),
+        (["Jul  2 12:15:24 pad QQ[10018]: No network route", "Jul  2 12:15:24 pad Linphone[12]: ready"], {0}),
+        (["Jul  2 12:15:24 pad QQ[10018]: No network route", "Jul  2 12:15:24 pad Chat[12]: ready"], set()),
     ],
 )
-def test_a_trace_is_of_one_program(lines: list[str], others: set[int]) -> None:
+def test_a_trace_and_a_tag_are_of_one_program(lines: list[str], others: set[int]) -> None:
     assert subjects.others(lines) == others
 
 

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..tables import load
@@ -17,18 +18,25 @@ SUBJECTS = Path(__file__).with_name("subjects.yml")
 _JOINT = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: A word; a letter with an accent may have become another sign. A parameter of a contact is none.
 _WORD = re.compile(r"(?<![;=])(?:[^\W\d_]|\ufffd)(?:[^\W_]|\ufffd){0,29}(?!=)|[;=]\w{1,80}")
+#: Which program of the device wrote a line, as its log tags it.
+_PROGRAM = re.compile(r"(?<![\w.])([\w.-]{1,60})(?:\[\d{1,7}\]:|\.exe\b)")
 #: What makes a doubtful word one of SIP.
 _OF_SIP = re.compile(r"(?i)regist|anmeld|\bsips?\b|\btls\b|\b506[01]\b|pbx|transport|proxy|odbc|realtime|asterisk")
 #: Lines of a trace: where a program was, and what was thrown, which goes on with the line before.
 _FRAME = re.compile(r"(?:[^\n]{0,100}:)?\s{0,40}(?:at [\w$.<>/]{3,200}\(|#\d{1,3}\s|\.\.\. \d{1,4} more\b|Caused by: )")
 _THROWN = re.compile(r"(?:[a-z]\w{0,40}\.){1,9}[A-Z]\w{0,80}(?:Exception|Error)\b")
 _FAILED = re.compile(r"(?i)fail|err|exception|could|cannot|can't|unable|not |:\s{0,3}$")
+#: A program that may be the client: the others of a log of the whole device are none.
+_CLIENT = re.compile(r"(?i)sip|phone|voip|gsm|bria|zoiper|acrobits|groundwire|3cx|dialer|twinkle|jami|blink|pbx|aster")
 _STACK = re.compile(r"\bsip\b|[Ss]ip(?=[A-Z.])|linphone|pjsip|pjsua")
 
 
 def others(lines: Sequence[str]) -> set[int]:
-    """The numbers of the lines of traces that are about something else: a line of it says of which program it is."""
-    found: set[int] = set()
+    """The numbers of the lines of other programs, where a line says which one is the client, and of traces that are
+    about something else: a line of a trace says so."""
+    tags = [_PROGRAM.search(line) for line in lines]
+    clients = any(tag is not None and _CLIENT.search(tag[1]) for tag in tags)
+    found = {number for number, tag in enumerate(tags) if clients and tag is not None and not _CLIENT.search(tag[1])}
     trace: list[int] = []
     for number, line in enumerate([*lines, ""]):
         if trace and (_FRAME.match(line) or (_THROWN.match(line) and _FAILED.search(lines[trace[0]]))):
@@ -43,6 +51,8 @@ def others(lines: Sequence[str]) -> set[int]:
 
 def is_another(line: str) -> bool:
     """Whether a line is about something that no registration needs, whatever failed in it."""
+    if any(fnmatch.fnmatchcase(one.lower(), name) for one in _PROGRAM.findall(line) for name in _programs()):
+        return True
     split = _JOINT.sub(" ", line)
     found = _found(line) | (_found(split) if split != line else set())
     return True in found or (False in found and not _OF_SIP.search(line))
@@ -77,12 +87,23 @@ def _phrases(word: str) -> tuple[tuple[tuple[str, ...], bool], ...]:
 def _table() -> dict[str, list[tuple[tuple[str, ...], bool]]]:
     """The phrases by the word that they begin with."""
     table: dict[str, list[tuple[tuple[str, ...], bool]]] = {}
-    for row in load(SUBJECTS.read_text(encoding="utf-8")).values():
-        for kind, phrases in row.items():
-            for phrase in (spelled for one in phrases for spelled in _spellings(one)):
+    for row in _subjects():
+        for kind in ("words", "doubtful"):
+            for phrase in (spelled for one in row.get(kind, ()) for spelled in _spellings(one)):
                 first, *rest = phrase.split()
                 table.setdefault(first, []).append((tuple(rest), kind == "words"))
     return table
+
+
+@functools.cache
+def _programs() -> tuple[str, ...]:
+    """The names of other programs."""
+    return tuple(name for row in _subjects() for name in row.get("programs", ()))
+
+
+@functools.cache
+def _subjects() -> tuple[Mapping[str, Sequence[str]], ...]:
+    return tuple(load(SUBJECTS.read_text(encoding="utf-8")).values())
 
 
 def _spellings(phrase: str) -> Iterator[str]:

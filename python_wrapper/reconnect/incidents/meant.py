@@ -41,8 +41,8 @@ _ALL = (
     r"|toda la (?:oficina|empresa)"
 )
 _SOMEBODY = (
-    r"colleagues?|co-?workers?|boss|kolleg\w{1,5}|chefs?|chefin|colleg(?:a|hi|he)|capo|collègues?|patron"
-    r"|compañer[oa]s?|jef[ea]"
+    r"colleagues?|co-?workers?|boss|kolleg\w{1,5}|chefs?|chefin|(?<!si )(?<!si è )colleg(?:a|hi|he)|capo|collègues?"
+    r"|patron|compañer[oa]s?|jef[ea]"
 )
 _OTHERS = re.compile(rf"\b(?:{_ALL}|(?P<somebody>{_SOMEBODY}))\b", re.IGNORECASE)
 #: More than the one that is named: "1005 and others", "several users, 1005 among them".

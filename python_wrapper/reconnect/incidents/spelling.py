@@ -30,7 +30,10 @@ _NOUN = (
     r"|identifiant|usuario|extensi[oó]n|anexo|cuenta|abonado|ramal"
 )
 #: What may stand between such a word and the name.
-_IS = r"\s{0,3}(?:is|è|e'|ist|est|es)?[ .:=#-]{0,5}(?:(?:number|nummer|n[uú]m[eé]ro|nr|no?\.|n[°º]|№)\s{0,3})?"
+_IS = (
+    r"\s{0,3}(?:(?:is|è|e'|ist|est|es)(?: (?:the|il|la|le|el|der|die|das)\b)?)?[ .:=#-]{0,5}"
+    r"(?:(?:number|nummer|n[uú]m[eé]ro|nr|no?\.|n\.?[°º]|№)\s{0,3})?"
+)
 #: What stands for an account in a sentence: as an address, or after the word for it. A number alone may be anything.
 _IN_A_SENTENCE = re.compile(
     r"(?:(?<!\w)(?:sips?:)?(?P<user>\+?[0-9OoIl]{2,40})@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"

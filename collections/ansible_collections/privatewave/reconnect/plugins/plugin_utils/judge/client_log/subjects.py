@@ -18,8 +18,10 @@ SUBJECTS = Path(__file__).with_name("subjects.yml")
 _JOINT = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: A word; a letter with an accent may have become another sign. A parameter of a contact is none.
 _WORD = re.compile(r"(?<![;=])(?:[^\W\d_]|\ufffd)(?:[^\W_]|\ufffd){0,29}(?!=)|[;=]\w{1,80}")
-#: Which program of the device wrote a line, as its log tags it.
-_PROGRAM = re.compile(r"(?<![\w.])([\w.-]{1,60})(?:\[\d{1,7}\]:|\.exe\b)")
+#: Which program of the device wrote a line, as its log tags it; Asterisk writes `NOTICE[412]:`.
+_PROGRAM = re.compile(
+    r"(?<![\w.])(?!(?:NOTICE|WARNING|ERROR|DEBUG|VERBOSE|SECURITY|DTMF)\[)([\w.-]{1,60})(?:\[\d{1,7}\]:|\.exe\b)"
+)
 #: What makes a doubtful word one of SIP.
 _OF_SIP = re.compile(r"(?i)regist|anmeld|\bsips?\b|\btls\b|\b506[01]\b|pbx|transport|proxy|odbc|realtime|asterisk")
 #: Lines of a trace: where a program was, and what was thrown, which goes on with the line before.

@@ -58,7 +58,7 @@ _ELSEWHERE = re.compile(
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
 #: A line about a page, or about nothing that failed.
 _PAGE = re.compile(
-    r"(?i)\b(?:http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b"
+    r"(?i)\b(?-i:GET|POST|PUT|DELETE|HEAD|PATCH) /\S|\b(?:http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b"
     r"|\b0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
 )
 #: A call that lacks a codec or its encryption is told of it, though that is no matter of registering.

@@ -32,7 +32,8 @@ _UNSURE = re.compile(
 )
 #: Everybody, or somebody else. "All day" is nobody.
 _ALL = (
-    r"every(?:one|body)|all (?:the |our |my )?(?:users?|phones?|extensions?|accounts?|others?|colleagues|people"
+    r"every(?:one|body)|the (?:others|rest)|gli altri|les autres|l[oa]s demás|die (?:andere|übrige)n"
+    r"|all (?:the |our |my )?(?:users?|phones?|extensions?|accounts?|others?|colleagues|people"
     r"|clients?|are|offline|down)|whole (?:office|company|team)|alle (?:anderen|unsere|benutzer|nutzer|nebenstellen"
     r"|telefone|konten|kollegen|teilnehmer|geräte|offline|sind)|sämtliche|das ganze (?:büro|team)|die ganze firma"
     r"|tutti (?:gli|sono|offline|i (?:colleghi|telefoni|numeri))|tutto l'ufficio|tutta l'azienda"
@@ -63,9 +64,10 @@ _AND_MORE = re.compile(
     re.IGNORECASE,
 )
 _ANYBODY = re.compile(rf"\b(?:{_ALL}|all|alle|tutt[ie]|tous|toutes|tod[oa]s|{_MORE})", re.IGNORECASE)
-#: Something is wrong.
+#: Something is wrong, with them, too.
 _TROUBLE = re.compile(
-    r"\b(?:not?|non|nicht|pas|cannot|kein\w{0,2}|nessun\w?|aucune?|ningún|ninguna|sin|ohne|senza|sans|offline|down|dead"
+    r"\b(?:too|also|as well|likewise|same|anche|pure|idem|auch|ebenfalls|genauso|aussi|également|pareil|también|igual"
+    r"|not?|non|nicht|pas|cannot|kein\w{0,2}|nessun\w?|aucune?|ningún|ninguna|sin|ohne|senza|sans|offline|down|dead"
     r"|tot|giù|fuori|hs|en panne|hors|caíd\w{1,2}|unregistered|affected|betroffen|fail\w{0,4}|problem\w{0,2}"
     r"|weg)\b|n't\b",
     re.IGNORECASE,

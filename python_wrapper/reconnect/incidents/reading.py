@@ -170,7 +170,7 @@ def servers_of(
 
 def account_of(said: Said, asked: str | None, needed: bool, fields: Fields, problems: Problems) -> str | None:
     """The account that was given, else the incident's; None where there is none, a problem if it is `needed`."""
-    account = spelling.account(said.account) if said.account is not None else None
+    account = spelling.account_alone(said.account) if said.account is not None else None
     if asked is not None:
         if account not in (None, asked):
             problems["account"] = f"'account' conflicts: incident '{one_line(account, 80)}', command {asked}."

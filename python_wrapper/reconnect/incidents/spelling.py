@@ -26,7 +26,7 @@ _PORT = re.compile(r":(\d{1,5})\Z")
 #: Words that stand before an account's name, in a sentence or a field.
 _NOUN = (
     r"accounts?|users?(?: ?name)?|(?:user|sip|login)[ -]?id|login|ext(?:n|ensions?)?|int|interno|derivato|utente"
-    r"|nebenstelle|nst|klappe|apparat|benutzer(?:name)?|teilnehmer(?:in)?|konto|durchwahl|poste|compte|abonné|utilisateur"
+    r"|nebenstelle|nst|klappe|apparat|(?:be)?nutzer(?:name)?|teilnehmer(?:in)?|konto|durchwahl|poste|compte|abonné|utilisateur"
     r"|identifiant|usuario|extensi[oó]n|anexo|cuenta|abonado|ramal"
 )
 #: What may stand between such a word and the name.
@@ -41,10 +41,19 @@ _IN_A_SENTENCE = re.compile(
     re.IGNORECASE,
 )
 #: A second one, behind the first.
-_ANOTHER = re.compile(r"\s{0,3}(?:[,/+&]|\b(?:o|or|oder|ou|e|and|und|et|y)\b)\s{0,3}(\d{2,40})(?![\w-])", re.IGNORECASE)
+_ANOTHER = re.compile(
+    r"\s{0,3}(?:[,/+&]|[=-]>|→|\b(?:o|or|oder|ou|e|and|und|et|y|to|replaced by|ersetzt durch|sostituito da|remplacé par"
+    r"|sustituid[oa] por)\b)\s{0,3}(\d{2,40})(?![\w-])",
+    re.IGNORECASE,
+)
 #: One that is said without a word for it: "user 1005 has it, the 1006 has not".
 _BARE = re.compile(
     r"\b(?:the|il|lo|la|l['’]|al|dal|del|der|die|das|dem|den|le|au|el)\s?(?!(?:19|20)\d\d\b)(\d{2,6})(?![\w:]|[.,]\d)",
+    re.IGNORECASE,
+)
+#: The server that an account is on.
+_AT = re.compile(
+    r"\s(?:on|at|auf|an|bei|am|su|sul|sur|en|@)\s{1,3}(?=[\w.-]*[A-Za-z])(?=[\w.-]*(?:\d|\w[.-]\w))[\w.-]{2,253}\Z",
     re.IGNORECASE,
 )
 #: The account's secret, which may be a number.
@@ -76,7 +85,8 @@ _PERSON = re.compile(
 _HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w[.-]\w))[A-Za-z0-9][A-Za-z0-9._-]{1,252}")
 #: The same in a field, where a number may be called one.
 _NOUNS = re.compile(
-    rf"(?:(?:my|il mio|mio|meine?|mon|mi)\s{{1,3}})?(?:n[°º]|№|(?:{_NOUN}|number|nummer|n[uú]m[eé]ro|nr?)\b){_IS}",
+    r"(?:sip[ -])?(?:(?:my|il mio|mio|meine?|mon|mi)\s{1,3})?"
+    rf"(?:n[°º]|№|(?:{_NOUN}|number|nummer|n[uú]m[eé]ro|nr?)\b){_IS}",
     re.IGNORECASE,
 )
 #: What stands in no sentence about a name.
@@ -110,7 +120,10 @@ _ANSWER = re.compile(
 #: After a yes or no these words may take it back.
 _BUT = re.compile(
     r"\?|\b(?:but|ma|per[oòó]|aber|mais|pero|only|solo|nur|seulement|sometimes|maybe|perhaps|forse|a volte|manchmal"
-    r"|vielleicht|parfois|quiz[aá]s|a veces)\b",
+    r"|vielleicht|parfois|quiz[aá]s|a veces"
+    # It did not last.
+    r"|then|lost|drop\w{0,5}|gone|disconnect\w{0,3}|poi|pers[oa]|cade|cadut[oa]|disconness[oa]|dann|danach|weg|getrennt"
+    r"|verloren|puis|ensuite|perdue?s?|déconnect\w{1,3}|coupée?|luego|después|cae|cayó|perdid[oa]|desconect\w{3})\b",
     re.IGNORECASE,
 )
 _NOT = re.compile(
@@ -306,7 +319,7 @@ def address(text: str) -> Address:
 def servers(text: str, known: Collection[str]) -> list[str]:
     """The servers among the `known` that a text may name: exactly, in other letters, by a full or by a short name, or
     with other words around the name."""
-    text = plain(text)
+    text = plain(text).rstrip(" ;,")
     found = _servers(text, known)
     if not found and re.fullmatch(r"[A-Za-z]{2,20} \d{1,5}", text):
         found = _servers(text.replace(" ", ""), known)
@@ -365,6 +378,11 @@ def account(text: str) -> str:
         elif len(named) == 1 and re.findall(r"(?<!\w)\+?\d{2,40}(?!\w)", rest) == list(named):
             name = named.pop()
     return name
+
+
+def account_alone(text: str) -> str:
+    """The same of a field, which may say at which server: ``1005 on pbx22``."""
+    return account(_AT.sub("", plain(text)[:400]))
 
 
 def servers_in(sentence: str, known: Collection[str]) -> set[str]:

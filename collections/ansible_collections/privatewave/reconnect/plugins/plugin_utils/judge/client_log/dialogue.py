@@ -53,7 +53,7 @@ _ELSEWHERE = re.compile(
     r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|mwi|presence|message-summary)\b"
     # A call; what codecs it lacks is told of it (`media_not_acceptable`).
     r"|^(?!.{0,300}\b(?:488|606)\b).{0,200}\b(?:(?:incoming|outgoing|missed) call"
-    r"|calls?\b(?!-id)|calling\b|anruf|chiamata|appel |llamada)"
+    r"|calls?\b(?!-id)|calling\b|transfer\b|hold\b|conference|anruf|chiamata|appel |llamada)"
 )
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
 #: A line about a page, or about nothing that failed.

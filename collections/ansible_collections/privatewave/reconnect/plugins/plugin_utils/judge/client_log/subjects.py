@@ -23,7 +23,9 @@ _PROGRAM = re.compile(
     r"(?<![\w.])(?!(?:NOTICE|WARNING|ERROR|DEBUG|VERBOSE|SECURITY|DTMF)\[)([\w.-]{1,60})(?:\[\d{1,7}\]:|\.exe\b)"
 )
 #: What makes a doubtful word one of SIP.
-_OF_SIP = re.compile(r"(?i)regist|anmeld|\bsips?\b|\btls\b|\b506[01]\b|pbx|transport|proxy|odbc|realtime|asterisk")
+_OF_SIP = re.compile(
+    r"(?i)regist|anmeld|certif|zertif|\bca\b|\bsips?\b|\btls\b|\b506[01]\b|pbx|transport|proxy|odbc|realtime|asterisk"
+)
 #: Lines of a trace: where a program was, and what was thrown, which goes on with the line before.
 _FRAME = re.compile(r"(?:[^\n]{0,100}:)?\s{0,40}(?:at [\w$.<>/]{3,200}\(|#\d{1,3}\s|\.\.\. \d{1,4} more\b|Caused by: )")
 _THROWN = re.compile(r"(?:[a-z]\w{0,40}\.){1,9}[A-Z]\w{0,80}(?:Exception|Error)\b")

@@ -48,7 +48,8 @@ _SOMEBODY = (
 _OTHERS = re.compile(rf"\b(?:{_ALL}|(?P<somebody>{_SOMEBODY}))\b", re.IGNORECASE)
 #: More than the one that is named: "1005 and others", "several users, 1005 among them".
 _SEVERAL = re.compile(
-    r"\b(?:several|many|multiple|various|mehrere|viele|diverse|diversi|parecchi|molti|vari|plusieurs|divers|varios"
+    r"\b(?:not (?:only|just)|nicht (?:nur|bloß)|non solo|pas seulement|no (?:es |son )?s[oó]lo)\b"
+    r"|\b(?:several|many|multiple|various|mehrere|viele|diverse|diversi|parecchi|molti|vari|plusieurs|divers|varios"
     r"|muchos) (?:other |andere |altri |autres |otros )?(?:users?|phones?|extensions?|accounts?|colleagues|people"
     r"|benutzer|nutzer|nebenstellen|telefone|konten|kollegen|teilnehmer|utenti|interni|telefoni|colleghi|utilisateurs"
     r"|postes|comptes|collègues|usuarios|extensiones|teléfonos|cuentas|compañeros)\b",
@@ -66,7 +67,8 @@ _AND_MORE = re.compile(
 _ANYBODY = re.compile(rf"\b(?:{_ALL}|all|alle|tutt[ie]|tous|toutes|tod[oa]s|{_MORE})", re.IGNORECASE)
 #: Something is wrong, with them, too.
 _TROUBLE = re.compile(
-    r"\b(?:too|also|as well|likewise|same|anche|pure|idem|auch|ebenfalls|genauso|aussi|également|pareil|también|igual"
+    r"\b(?:too|also|as well|likewise|same|issues?|errors?|fehler|error[ei]|erreurs?|soucis?|problèmes?|problemas?"
+    r"|anche|pure|idem|auch|ebenfalls|genauso|aussi|également|pareil|también|igual"
     r"|not?|non|nicht|pas|cannot|kein\w{0,2}|nessun\w?|aucune?|ningún|ninguna|sin|ohne|senza|sans|offline|down|dead"
     r"|tot|giù|fuori|hs|en panne|hors|caíd\w{1,2}|unregistered|affected|betroffen|fail\w{0,4}|problem\w{0,2}"
     r"|weg)\b|n't\b",

@@ -53,12 +53,15 @@ _ELSEWHERE = re.compile(
     r"(?i)\b(?:subscri\w{1,6}|publish\w{0,3}|options|notify|mwi|presence|message-summary)\b"
     # A call; what codecs it lacks is told of it (`media_not_acceptable`).
     r"|^(?!.{0,300}\b(?:488|606)\b).{0,200}\b(?:(?:incoming|outgoing|missed) call"
-    r"|calls?\b(?!-id)|calling\b|transfer\b|hold\b|conference|anruf|chiamata|appel |llamada)"
+    r"|calls?\b(?!-id)|calling\b|(?-i:INVITE|REFER|BYE|PRACK)\b"
+    r"|(?-i:MESSAGE|INFO|UPDATE) (?:to|for|from|request|sip:)|transfer\b|hold\b|conference|anruf"
+    r"|chiamata|appel |llamada)"
 )
 _STATUS = re.compile(r"\b[3-6]\d\d\b")
 #: A line about a page, or about nothing that failed.
 _PAGE = re.compile(
-    r"(?i)\b(?-i:GET|POST|PUT|DELETE|HEAD|PATCH) /\S|\b(?:http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b"
+    r"(?i)\b(?-i:GET|POST|PUT|DELETE|HEAD|PATCH) /\S|\w\.(?:ico|png|jpe?g|gif|svg|css|wav|mp3|ogg|webp|woff2?)\b"
+    r"|\b(?:http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b"
     r"|\b0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
 )
 #: A call that lacks a codec or its encryption is told of it, though that is no matter of registering.
@@ -85,7 +88,8 @@ _REGISTERED = re.compile(
     r"\bregist(?:ration|er)\b\W{0,4}(?:is |was |state|status|result|attempt|response)?\W{0,4}"
     r"(?:success|succeeded|completed?\b|ok\b|200\b)"
     r"|\b(?:successfully|now|is|state|status|account)\W{1,3}registered\b(?!\W{0,3}(?:no|false|0)\b)"
-    r"|^[\W\d]{0,40}registered\W{0,3}$|:\s{0,3}registered\W{0,3}$|registrationok\b|\bregistered successfully"
+    r"|^[\W\d]{0,40}registered\W{0,3}$|:\s{0,3}registered\W{0,3}(?:$|\(?expires)"
+    r"|registrationok\b|\bregistered successfully"
     r"|registrazione (?:riuscita|completata|effettuata)|registrato (?:correttamente|con successo)"
     r"|(?:registrierung|anmeldung) (?:war )?erfolgreich|erfolgreich (?:registriert|angemeldet)"
     r"|\b(?:stato|status|.tat|estado)\W{1,3}(?:registrato|registriert|angemeldet|enregistr.{1,2}|registrado)\W{0,3}$"
@@ -97,6 +101,12 @@ _REGISTERED = re.compile(
 _UNSURE = re.compile(
     r"(?i)\b(?:not?|non|nicht|pas|if|whether|check|until|before|was|un\w{0,4}regist\w{1,7}|no longer)\b"
     r"|fail|error|lost|expired|(?<![\w.:,])(?:[45]\d\d|60[346])\b"
+)
+#: What such a line says of the time before.
+_PAST = re.compile(
+    r"\((?:first|previous|before|earlier|was|after)\b[^()]{0,120}\)"
+    r"|,? (?:the )?(?:previous|earlier|former) (?:error|failure)\b.{0,120}",
+    re.IGNORECASE,
 )
 #: A challenge in words, one that the client says it answers, and the answer to that.
 _CHALLENGE = re.compile(r"(?<![\w.:,])40[17]\b")
@@ -206,7 +216,7 @@ def read(lines: Sequence[str]) -> Dialogues:
 def _told(lines: Sequence[str], own: Collection[int]) -> int:
     """The last line beside the messages in which the client says that it is registered; -1 without one."""
     told, challenged = -1, -_NEAR
-    for number, line in enumerate(lines):
+    for number, line in enumerate(_PAST.sub("", line) for line in lines):
         if _CHALLENGE.search(line) and (number not in own or _ANSWERS_IT.search(line)):
             challenged = number
         elif number in own or _UNSURE.search(line) or subjects.is_another(line):

@@ -6,6 +6,8 @@ import time
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.client_log import dialogue, subjects
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.evidence import Evidence
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.rules.client import reported
 
 UNKNOWN_HOST = 'W/System.err: java.net.UnknownHostException: Unable to resolve host "x.example.org"'
 FRAME = "W/System.err:     at java.net.Inet6AddressImpl.lookup(Inet6AddressImpl.java:156)"
@@ -59,6 +61,30 @@ def test_a_line_of_sip_is_none(line: str) -> None:
 )
 def test_a_trace_and_a_tag_are_of_one_program(lines: list[str], others: set[int]) -> None:
     assert subjects.others(lines) == others
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("Password non valida", True),
+        ("404 Not Found", True),
+        ("SIP treasure chest: wrong password", True),
+        ("Das Kennwort der Schatztruhe ist falsch", False),
+        ("treasure.map: 404 Not Found", False),
+        ("Schatzkarte nicht gefunden (404)", False),
+        ("La password del forziere è errata", False),
+        ("Treasure island answered 405 Method Not Allowed", False),
+    ],
+)
+def test_what_blames_a_password_or_an_account_names_nothing_else(line: str, plain: bool) -> None:
+    assert subjects.is_plain(line) is plain
+    found = {
+        one.about
+        for one in reported(
+            Evidence({"schema": "reconnect/evidence/v1", "settings": {}, "client_report": {"log": [line]}})
+        )
+    }
+    assert bool(found & subjects.BLAMING) is plain
 
 
 def test_a_push_service_that_registers_hides_no_failure() -> None:

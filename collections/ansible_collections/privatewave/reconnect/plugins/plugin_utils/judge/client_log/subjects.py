@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..tables import load
+from .words import english
 
 SUBJECTS = Path(__file__).with_name("subjects.yml")
 #: Where a word begins within a name: ``AudioRecord``, ``GCMService``, ``XML-RPC``.
@@ -33,6 +34,28 @@ _FAILED = re.compile(r"(?i)fail|err|exception|could|cannot|can't|unable|not |:\s
 #: A program that may be the client: the others of a log of the whole device are none.
 _CLIENT = re.compile(r"(?i)sip|phone|voip|gsm|bria|zoiper|acrobits|groundwire|3cx|dialer|twinkle|jami|blink|pbx|aster")
 _STACK = re.compile(r"\bsip\b|[Ss]ip(?=[A-Z.])|linphone|pjsip|pjsua")
+#: The signatures that blame a password, an account or an address.
+BLAMING = frozenset({"unauthorized", "not_found", "method_refused"})
+#: What tells that a line is of a registration, by the words for it and by the names of clients.
+_REGISTERS = re.compile(
+    r"(?i)regist|\bon_?reg|anmeld|enregistr|inscription|\bsips?\b|sip[A-Z_]|credential|account|identification|\w@\w"
+    r"|^[\W\d]{0,40}\b40[1357]\b|log ?(?:in|on)\b|http ?digest|pjsip|pjsua|linphone|belle-sip|zoiper|bria|microsip|jitsi"
+    r"|jssip|baresip|groundwire|acrobits|privategsm|\bua\b|pbx|asterisk|anlage|centralino|centralita"
+)
+
+
+def is_plain(line: str) -> bool:
+    """Whether a line is of a registration, or names nothing that anything else could be: ``Password not valid``."""
+    return bool(_REGISTERS.search(line)) or all(
+        len(word) < 3 or word in _fillers() or english(word)[0]
+        for word in map(str.lower, _WORD.findall(_JOINT.sub(" ", line)))
+    )
+
+
+@functools.cache
+def _fillers() -> frozenset[str]:
+    """Words that name nothing."""
+    return frozenset(word for row in _subjects() for word in row.get("fillers", ()))
 
 
 def others(lines: Sequence[str]) -> set[int]:

@@ -32,7 +32,7 @@ def readable(line: str) -> str:
     line = unicodedata.normalize("NFC", line.replace("\u2019", "'"))
     words = _JOINT.sub(" ", line).lower()
     own = [line.lower()] if words == line.lower() else [line.lower(), words]
-    found = [_english(word) for word in _WORD.findall(own[0])]
+    found = [english(word) for word in _WORD.findall(own[0])]
     if any(foreign for _word, foreign in found):
         own.append(f"·{'·'.join(word for word, _foreign in found if word)}·")
     return "\n".join(own)
@@ -55,7 +55,7 @@ def _words() -> dict[str, tuple[str, bool]]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _english(word: str) -> tuple[str, bool]:
+def english(word: str) -> tuple[str, bool]:
     """The English word for one, and whether English has it not; "" where it is not known.
 
     German puts words together, and the last one says what it is: ``Serverzertifikat``.

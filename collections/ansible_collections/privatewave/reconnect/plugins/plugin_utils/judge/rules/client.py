@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
-from ..client_log import dialogue
+from ..client_log import dialogue, subjects
 from ..client_log.signatures import SITE_SECONDS, Signature, SignatureError, parse, signatures
 from ..evidence import Evidence
 from ..facts import report_lines
@@ -91,12 +91,17 @@ def _known(
 ) -> Iterator[Finding]:
     """The last line of each signature, as it is ``quoted``."""
     whole = "\n".join(lines)
+    plain: Sequence[str] | None = None
     for signature in known:
         if time.monotonic() > deadline:
             yield Say("client.signatures", "client", signature.name).unknown(
                 f"The site's own took longer than {SITE_SECONDS:g} s: {signature.name!r} was not tried."
             )
-        elif (number := signature.last(lines, whole, deadline)) is not None:
+            continue
+        blames = signature.name in subjects.BLAMING and known is signatures()
+        if blames and plain is None:
+            plain = [line if line and subjects.is_plain(quoted[number]) else "" for number, line in enumerate(lines)]
+        if (number := signature.last(plain if blames and plain else lines, whole, deadline)) is not None:
             line = quoted[number]
             say = Say("client.log", "client", evidence=(("client_report", line[:QUOTED]),))
             yield _hint(say, f"The client says: {line[:200]!r}.", signature)

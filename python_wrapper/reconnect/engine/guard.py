@@ -53,6 +53,7 @@ class Guard:
         locks: Locks,
         happened: Callable[[dict[str, Any]], None] = lambda event: None,
         groups: Mapping[str, Collection[str]] = MappingProxyType({}),
+        refusal: str = "",
     ) -> None:
         self._guards = Guards(settings, run.worker)
         self._policy = policy
@@ -62,6 +63,7 @@ class Guard:
         self._reach = Reach(radius.servers, radius.percent, radius.window)
         self._happened = happened
         self._groups = groups
+        self._refusal = refusal
         self._seen = 0
         self._deferred: dict[str, Wish] = {}
         self._allowed: set[tuple[str, str, str]] = set()
@@ -101,6 +103,8 @@ class Guard:
                 return Permission(
                     False, "This run has lost its lock on the server: another run may work there. Diagnose again."
                 )
+            if self._refusal:
+                return Permission(False, self._refusal)
             groups = [group for group, members in self._groups.items() if names.intersection(members)]
             asked = question.get("groups")
             if maintained := self._policy.under_maintenance(now(), groups + (asked if isinstance(asked, list) else [])):

@@ -29,7 +29,7 @@ from reconnect.ansible.warm.starting import Warm
 from reconnect.common import REGISTRATIONS
 from reconnect.engine import locks, policy, shared, traces, undoing
 from reconnect.engine.progress import Progress
-from reconnect.errors import ReconnectError, TakenError
+from reconnect.errors import InputError, ReconnectError, TakenError
 from reconnect.exit_codes import ExitCode
 from reconnect.incidents import delivery, escalation
 from reconnect.reports import comment
@@ -248,9 +248,13 @@ class Performer:
     ) -> tuple[list[Result], list[str]]:
         request = run.record.request
         groups: Mapping[str, Collection[str]] = {}
+        refusal = ""
         if self._policy.names_groups():
             groups = inventory.load(Path(request.inventory), self._project, self._settings.inventories).groups
-            self._policy.check(groups)
+            try:
+                self._policy.check(groups)
+            except InputError as error:
+                refusal = f"{error} Nothing is changed until then."
         steps: list[tuple[datetime, StepEnd]] = []
 
         def step(end: StepEnd) -> None:
@@ -260,12 +264,12 @@ class Performer:
             self._progress.step(end)
 
         plays, watch = self._plays(run), Watch(step, self._progress.output)
-        notes: list[str] = []
+        notes = [refusal] if refusal else []
         results: dict[str, Result] = {}
         # Not before a run: who asks for help does not wait for SQLAlchemy.
         from reconnect.engine.guard import Guard
 
-        guard = Guard(self._settings, self._policy, run, held, happened.append, groups)
+        guard = Guard(self._settings, self._policy, run, held, happened.append, groups, refusal)
         threading.Thread(target=_load_texts, args=(request.language,), daemon=True).start()
         batch, number, deadline = list(request.servers), 1, time.monotonic() + request.timeout
         with guard.listening() as environment:
@@ -273,7 +277,8 @@ class Performer:
                 documents = run.work_dir / f"documents-{number}"
                 documents.mkdir(mode=0o700)
                 steps.clear()
-                play = self._play(run, documents, batch, environment, [one for one in results if _serves(results[one])])
+                serving = [one for one in results if _serves(results[one])]
+                play = self._play(run, documents, batch, environment, serving, pairs=not refusal)
                 end = plays.run(play, max(0.0, deadline - time.monotonic()), cancelled, watch)
                 ended = [
                     _ending(run, server, end, documents, guard.handed_over(server), steps, notes) for server in batch
@@ -322,7 +327,14 @@ class Performer:
             result.timeline.append(Step(at=at, step="clean up", state=state, seconds=seconds))
 
     def _play(
-        self, run: Run, documents: Path, servers: Sequence[str], environment: Mapping[str, str], serving: list[str]
+        self,
+        run: Run,
+        documents: Path,
+        servers: Sequence[str],
+        environment: Mapping[str, str],
+        serving: list[str],
+        *,
+        pairs: bool,
     ) -> Play:
         request, kept = run.record.request, run.kept()
         return Play(
@@ -335,6 +347,7 @@ class Performer:
                 "reconnect_serving": serving,
                 **self._policy.variables(datetime.now(), kept is not None and kept.asker.is_incident),
                 **request.variables(),
+                **({} if pairs else {"reconnect_pairs": []}),
                 "reconnect_mask_numbers": self._settings.mask_numbers,
                 # Ansible would read a path with braces in it as a template. What a template gives is not read again.
                 "reconnect_client_report_file": "{{ lookup('ansible.builtin.env', 'RECONNECT_CLIENT_REPORT_FILE') }}",

@@ -45,7 +45,21 @@ _SOMEBODY = (
     r"colleagues?|co-?workers?|boss|kolleg\w{1,5}|chefs?|chefin|(?<!si )(?<!si è )colleg(?:a|hi|he)|capo|collègues?"
     r"|patron|compañer[oa]s?|jef[ea]"
 )
-_OTHERS = re.compile(rf"\b(?:{_ALL}|(?P<somebody>{_SOMEBODY}))\b", re.IGNORECASE)
+_NOBODY = r"(?:nobody|no ?one)(?! else)|no registrations?|(?:niemand|keiner)(?! sonst)|nessuno|personne|nadie(?! más)"
+_PLACE = (
+    r"(?:whole|entire|all of the) \w+|gesamte[rns]? \w+|ganze[rns]? \w+|(?:tutta|intera) (?:la )?\w+|sede|filiale"
+    r"|toute l['’]\w+|tout le site|tod[oa] (?:la|el) \w+|standort|branch|site"
+)
+_OTHERS = re.compile(rf"\b(?:{_ALL}|(?P<place>{_PLACE}|{_NOBODY})|(?P<somebody>{_SOMEBODY}))\b", re.IGNORECASE)
+#: Whose account follows, who only says so.
+_REPORTER = re.compile(
+    r"\b(?:contact|contatto|kontakt|ansprechpartner\w{0,2}|melder\w{0,2}|reporter|caller|(?:reported|called|sent) by"
+    r"|gemeldet von"
+    r"|segnala(?:to da)?|signalé par|reportado por|avisa|chiama|referente|callback|call back)[\s:=]{1,3}(?:is |ist "
+    r"|è )?"
+    r"(?:the |l['’]|il |la |le |el |die |der )?\Z",
+    re.IGNORECASE,
+)
 #: More than the one that is named: "1005 and others", "several users, 1005 among them".
 _SEVERAL = re.compile(
     r"\b(?:not (?:only|just)|nicht (?:nur|bloß)|non solo|pas seulement|no (?:es |son )?s[oó]lo)\b"
@@ -57,7 +71,8 @@ _SEVERAL = re.compile(
 )
 _MORE = (
     r"(?:the |die |den |gli |i |le |les |l[oa]s? |el )?(?:\d |two |zwei |due |deux |dos |some |few )?(?:others?|more"
-    r"|whole|entire|rest|several|weiter[en]\w?|andere\w?|mehr|restlich\w{2}|ganze\w?|altr[ei]|resto|d['’]autres|autres|plusieurs"
+    r"|whole|entire|rest|several|weiter[en]\w?|andere\w?|mehr|restlich\w{2}|ganze\w?|altr[ei]|resto|d['’]autres"
+    r"|autres|plusieurs"
     r"|otr[oa]s|más|todo)\b"
 )
 _AND_MORE = re.compile(
@@ -67,7 +82,8 @@ _AND_MORE = re.compile(
 _ANYBODY = re.compile(rf"\b(?:{_ALL}|all|alle|tutt[ie]|tous|toutes|tod[oa]s|{_MORE})", re.IGNORECASE)
 #: Something is wrong, with them, too.
 _TROUBLE = re.compile(
-    r"\b(?:too|also|as well|likewise|same|issues?|errors?|fehler|error[ei]|erreurs?|soucis?|problèmes?|problemas?"
+    r"\b(?:nobody|no ?one|niemand|keiner|nessuno|personne|nadie|isolat[ao]|coupée?|isoliert|too|also|as well|likewise"
+    r"|same|issues?|errors?|fehler|error[ei]|erreurs?|soucis?|problèmes?|problemas?"
     r"|anche|pure|idem|auch|ebenfalls|genauso|aussi|également|pareil|también|igual"
     r"|not?|non|nicht|pas|cannot|kein\w{0,2}|nessun\w?|aucune?|ningún|ninguna|sin|ohne|senza|sans|offline|down|dead"
     r"|tot|giù|fuori|hs|en panne|hors|caíd\w{1,2}|unregistered|affected|betroffen|fail\w{0,4}|problem\w{0,2}"
@@ -75,13 +91,15 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    r"[,;:.!?](?!\w)|\b(?:but|while|that|ma|mentre|che|aber|während|dass|mais|alors que|que|pero|mientras)\b",
+    r"[,;:.!?](?!\w)|[(]|\s[-–—]\s|\b(?:but|while|that|ma|mentre|che|aber|während|dass|mais|alors que|que|pero"
+    r"|mientras)\b",
     re.IGNORECASE,
 )
 #: What may stand between somebody and the account that is theirs: "colleague (ext 1006)", "interno 1005 del collega".
 _OWNS = re.compile(r"(?:[\s('’]{1,3}[^\W\d]{1,15}){0,3}[\s(,'’:-]{1,3}", re.IGNORECASE)
 _OWNED = re.compile(
-    r"[\s(,]{1,3}(?:of|from|del|della|dello|dei|von|vom|meine[rs]|de|du|d['’])\b[\s('’]{0,2}(?:[^\W\d]{1,15}[\s'’]{1,2}){0,2}",
+    r"[\s(,]{1,3}(?:of|from|del|della|dello|dei|von|vom|meine[rs]|de|du"
+    r"|d['’])\b[\s('’]{0,2}(?:[^\W\d]{1,15}[\s'’]{1,2}){0,2}",
     re.IGNORECASE,
 )
 
@@ -98,8 +116,10 @@ def is_one(text: str) -> bool:
 
 def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
     """Whether a sentence that names accounts is, or may be, about others: one is left out, or somebody else has it."""
-    denied = any(_NOT_BEFORE.search(sentence, 0, one.start()) for one in accounts)
-    if denied or _LEFT_OUT.search(sentence) or _DENIED.search(sentence):
+    befores = (_NOT_BEFORE, _REPORTER)
+    if any(before.search(sentence, 0, one.start()) for one in accounts for before in befores):
+        return True
+    if _LEFT_OUT.search(sentence) or _DENIED.search(sentence):
         return True
     if accounts and (_SEVERAL.search(sentence) or any(_AND_MORE.match(sentence, one.end()) for one in accounts)):
         return True
@@ -109,6 +129,8 @@ def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
         ends = [one.start() for one in _CLAUSE.finditer(sentence)]
         begin = max((end for end in ends if end < found.start()), default=0)
         end = min((end for end in ends if end >= found.end()), default=len(sentence))
+        if found["place"] and any(begin <= one.start() < end for one in accounts):
+            continue
         if _TROUBLE.search(sentence, begin, end):
             return True
     return False

@@ -26,7 +26,8 @@ _PORT = re.compile(r":(\d{1,5})\Z")
 #: Words that stand before an account's name, in a sentence or a field.
 _NOUN = (
     r"accounts?|users?(?: ?name)?|(?:user|sip|login)[ -]?id|login|ext(?:n|ensions?)?|int|interno|derivato|utente"
-    r"|nebenstelle|nst|klappe|apparat|(?:be)?nutzer(?:name)?|teilnehmer(?:in)?|konto|durchwahl|poste|compte|abonné|utilisateur"
+    r"|nebenstelle|nst|klappe|apparat|(?:be)?nutzer(?:name)?|teilnehmer(?:in)?|konto|durchwahl|poste|compte|abonné"
+    r"|utilisateur"
     r"|identifiant|usuario|extensi[oó]n|anexo|cuenta|abonado|ramal"
 )
 #: What may stand between such a word and the name.
@@ -42,7 +43,8 @@ _IN_A_SENTENCE = re.compile(
 )
 #: A second one, behind the first.
 _ANOTHER = re.compile(
-    r"\s{0,3}(?:[,/+&]|[=-]>|→|\b(?:o|or|oder|ou|e|and|und|et|y|to|replaced by|ersetzt durch|sostituito da|remplacé par"
+    r"\s{0,3}(?:[,/+&]|[=-]>|→|\b(?:(?:o|or|oder|ou|e|and|und|et|y)(?: (?:not|non|nicht|pas|no))?|to|replaced by"
+    r"|ersetzt durch|sostituito da|remplacé par"
     r"|sustituid[oa] por)\b)\s{0,3}(\d{2,40})(?![\w-])",
     re.IGNORECASE,
 )
@@ -121,13 +123,19 @@ _ANSWER = re.compile(
 _BUT = re.compile(
     r"\?|\b(?:but|ma|per[oòó]|aber|mais|pero|only|solo|nur|seulement|sometimes|maybe|perhaps|forse|a volte|manchmal"
     r"|vielleicht|parfois|quiz[aá]s|a veces"
-    # It did not last.
-    r"|then|lost|drop\w{0,5}|gone|disconnect\w{0,3}|poi|pers[oa]|cade|cadut[oa]|disconness[oa]|dann|danach|weg|getrennt"
-    r"|verloren|puis|ensuite|perdue?s?|déconnect\w{1,3}|coupée?|luego|después|cae|cayó|perdid[oa]|desconect\w{3})\b",
+    # It did not last, or is not so on the device.
+    r"|for now|so far|per (?:ora|adesso)|vorerst|bisher|finora|pour l['’]instant|pour le moment|por ahora|de momento"
+    r"|then"
+    r"|lost|drop\w{0,5}|gone|disconnect\w{0,3}|poi|pers[oa]|cade|cadut[oa]|disconness[oa]|dann|danach|weg|getrennt"
+    r"|verloren|puis|ensuite|perdue?s?|déconnect\w{1,3}|coupée?|luego|después|cae|cayó|perdid[oa]|desconect\w{3}"
+    r"|(?:except|tranne|eccetto|salvo|au(?:ß|ss)er|sauf|hormis|menos|excepto)\b.{0,20}\b(?:phone|mobile|handy"
+    r"|telefon\w?"
+    r"|smartphone|cellulare|téléphone|portable|móvil|teléfono|device|gerät))\b",
     re.IGNORECASE,
 )
 _NOT = re.compile(
-    r"\b(?:no|non|not|nein|neither|n[eé]|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca|nothing|nichts|rien|nada|niente|nessun\w?)\b",
+    r"\b(?:no|non|not|nein|neither|n[eé]|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca"
+    r"|nothing|nichts|rien|nada|niente|nessun\w?)\b",
     re.IGNORECASE,
 )
 
@@ -248,7 +256,8 @@ _JOINS = re.compile(
 _BREAK = re.compile(r"(?i)<(?:br|/p|/div|/tr|/li|/h\d)\b[^<>]{0,200}>")
 _CELL = re.compile(r"(?i)</t[dh]>")
 _TAG = re.compile(
-    r"(?i)</?(?:html|body|head|p|br|div|span|table|t(?:head|body|r|d|h)|[ou]l|li|b|i|u|strong|em|font|a|h\d)\b[^<>]{0,200}>|&nbsp;"
+    r"(?i)</?(?:html|body|head|p|br|div|span|table|t(?:head|body|r|d|h)|[ou]l|li|b|i|u|strong|em|font|a"
+    r"|h\d)\b[^<>]{0,200}>|&nbsp;"
 )
 #: What stands before a line of a quoted mail, a list or a table.
 _MARK = re.compile(r"^(?:\s{0,5}>){1,9}\s{0,5}|^\s{0,9}(?:\d{1,2}[.)]|[-*•])\s{1,3}(?:\[[ xX]?\]\s{0,3})?")
@@ -356,6 +365,8 @@ def account(text: str) -> str:
     """The account that a text names, without what people write around it. It may not be a valid one."""
     rest = _SECRET.sub("", plain(text)[:400])
     if rest.count("@") > 1 or rest.lower().startswith("mailto:"):
+        return rest
+    if re.match(r"https?://", rest, re.IGNORECASE):
         return rest
     if channel := re.fullmatch(r"(?i:pj)?(?i:sip)/(\d{2,40})(?:-[0-9a-fA-F]{1,16})?", rest):
         # As Asterisk names its channels.

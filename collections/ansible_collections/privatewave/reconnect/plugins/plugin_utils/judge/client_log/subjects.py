@@ -25,7 +25,7 @@ _PROGRAM = re.compile(
 )
 #: What makes a doubtful word one of SIP.
 _OF_SIP = re.compile(
-    r"(?i)regist|anmeld|certif|zertif|\bca\b|\bsips?\b|\btls\b|\b506[01]\b|pbx|transport|proxy|odbc|realtime|asterisk"
+    r"(?i)regist|anmeld|certif|zertif|config|konfig|provision|\bca\b|\bsips?\b|\btls\b|\b506[01]\b|pbx|transport|proxy|odbc|realtime|asterisk"
 )
 #: Lines of a trace: where a program was, and what was thrown, which goes on with the line before.
 _FRAME = re.compile(r"(?:[^\n]{0,100}:)?\s{0,40}(?:at [\w$.<>/]{3,200}\(|#\d{1,3}\s|\.\.\. \d{1,4} more\b|Caused by: )")
@@ -39,8 +39,8 @@ BLAMING = frozenset({"unauthorized", "not_found", "method_refused"})
 #: What tells that a line is of a registration, by the words for it and by the names of clients.
 _REGISTERS = re.compile(
     r"(?i)regist|\bon_?reg|anmeld|enregistr|inscription|\bsips?\b|sip[A-Z_]|credential|account|identification|\w@\w"
-    r"|^[\W\d]{0,40}\b40[1357]\b|log ?(?:in|on)\b|http ?digest|pjsip|pjsua|linphone|belle-sip|zoiper|bria|microsip|jitsi"
-    r"|jssip|baresip|groundwire|acrobits|privategsm|\bua\b|pbx|asterisk|anlage|centralino|centralita"
+    r"|^[\W\d]{0,40}\b40[1357]\b|log ?(?:in|on)\b|http ?digest|pjsip|pjsua|linphone|belle-sip|zoiper|bria|microsip"
+    r"|jitsi|jssip|baresip|groundwire|acrobits|privategsm|\bua\b|pbx|asterisk|anlage|centralino|centralita"
 )
 
 

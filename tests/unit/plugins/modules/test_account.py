@@ -135,6 +135,17 @@ def test_what_is_wrong_with_a_peer_is_named_and_fixed(
     assert work("sip", WANTED)[1][0]["state"] == "ok"
 
 
+@pytest.mark.parametrize("allow", ["ULAW,Alaw", "!ALL,ulaw,alaw", "ulaw:20,alaw", "ulaw, alaw, ulaw"])
+@pytest.mark.parametrize(("driver", "table"), [("pjsip", "ps_endpoints"), ("sip", "sippeers")])
+def test_codecs_that_asterisk_reads_alike_are_the_same(
+    database: Database, work: Work, driver: str, table: str, allow: str
+) -> None:
+    sql = database(driver)
+    work(driver, WANTED)
+    sql(f"UPDATE {table} SET allow = ?", allow)
+    assert work(driver, WANTED)[1][0]["state"] == "ok"
+
+
 def test_a_digest_stays_a_digest(database: Database, work: Work) -> None:
     sql = database("pjsip")
     work("pjsip", WANTED)

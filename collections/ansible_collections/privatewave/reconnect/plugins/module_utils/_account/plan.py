@@ -140,14 +140,18 @@ def asked_too_seldom(plan: Plan, kind: Kind, account: WantedAccount, found: int,
 
 
 def codecs(plan: Plan, kind: Kind, key: str, account: WantedAccount, row: Mapping[str, Any]) -> None:
-    """Compare the codecs, where the account wants certain ones."""
+    """Compare the codecs, where the account wants certain ones.
+
+    To Asterisk their names are the same in any case, a second time says nothing, and ``:20`` is how long a packet is.
+    """
     wanted = list(account.get("codecs") or [])
     if not wanted:
         return
-    allowed = listed(row.get("allow"))
+    allowed = [one.lower() for one in listed(row.get("allow"))]
     none_before = text(row, "disallow").lower() == "all" or "!all" in allowed
     found = [one for one in allowed if one != "!all"]
-    if found != wanted or not none_before:
+    names = list(dict.fromkeys(one.partition(":")[0] for one in found))
+    if names != [one.lower() for one in wanted] or not none_before:
         shown = ",".join(found) if none_before else "all before " + ",".join(found)
         plan.fix("codecs", ",".join(wanted), shown, "codec_mismatch", kind, key, codec_values(account))
 

@@ -242,6 +242,10 @@ def observed(
         label = client.label()
         result = diagnosed()
         later = client.now()
+    if later.answers and not later.can_register:
+        # A phone that was refused tries no more by itself; its user does.
+        with phone(server, case.server, account) as client:
+            later = client.label()
     result |= {"can_register": label.can_register, "label": asdict(label)}
     # It may have come through after all, or have been thrown out: such a case says nothing against a diagnosis.
     result["steady"] = label.can_register == later.can_register

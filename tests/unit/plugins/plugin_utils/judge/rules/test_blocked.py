@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gzip
 import json
 from pathlib import Path
@@ -25,15 +24,19 @@ def block(**more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def silent() -> dict[str, Any]:
+def healthy() -> dict[str, Any]:
+    """A server without a fault."""
+    found: dict[str, Any] = json.loads(gzip.decompress((EVIDENCE / "healthy.pbx22.json.gz").read_bytes()))
+    return found
+
+
+@pytest.fixture
+def silent(healthy: dict[str, Any]) -> dict[str, Any]:
     """A server whose port 5061 does not answer the phone, and nothing says why."""
-    evidence: dict[str, Any] = copy.deepcopy(
-        json.loads(gzip.decompress((EVIDENCE / "healthy.pbx22.json.gz").read_bytes()))
-    )
-    phone = evidence["paths"]["phone"]["data"]
+    phone = healthy["paths"]["phone"]["data"]
     phone["tcp"][WHERE] = {"ok": False, "seconds": 3.0, "error": "timed_out", "message": "no answer"}
     phone["nat_addresses"] = [SEEN_AS]
-    return evidence
+    return healthy
 
 
 def judged(evidence: dict[str, Any]) -> tuple[RootCause, list[Step], str]:
@@ -102,6 +105,30 @@ def test_a_rule_that_drops_some_packets_explains_a_handshake_that_hangs_for_ever
     assert judged(silent)[0]["cause"] == "unknown_cause"
 
 
+@pytest.mark.parametrize(
+    ("more", "error", "cause"),
+    [
+        ({}, "timed_out", "firewall_host_blocks"),
+        ({"verdict": "reject"}, "refused", "firewall_host_blocks"),
+        ({"ports": [[5061, 5061]]}, "timed_out", "unknown_cause"),
+        ({"sources": ["192.0.2.1"]}, "timed_out", "unknown_cause"),
+        ({"protocol": "udp"}, "timed_out", "unknown_cause"),
+        # It took the connection.
+        ({}, "protocol", "unknown_cause"),
+    ],
+)
+def test_a_rule_that_keeps_clients_from_provisioning(
+    healthy: dict[str, Any], more: dict[str, Any], error: str, cause: str
+) -> None:
+    for path in healthy["paths"].values():
+        path["data"]["provisioning"] = {"ok": False, "seconds": 1.5, "error": error, "message": "443 did not answer"}
+    rule = block(**{"ports": [[443, 443]], "text": "tcp dport 443 counter drop", **more})
+    healthy["host"]["firewall"]["data"]["blocks"] = [rule]
+    root, plan, _next = judged(healthy)
+    assert root["cause"] == cause
+    assert [step["remedy"] for step in plan] == ["open_host_firewall"] * (cause == "firewall_host_blocks")
+
+
 @pytest.mark.parametrize("member", [SEEN_AS, "198.18.20.0/24"])
 def test_a_ban_is_lifted_as_the_jail_has_it(silent: dict[str, Any], member: str) -> None:
     silent["host"]["bans"]["data"] = {
@@ -154,17 +181,16 @@ CLIENT = "203.0.113.9"
 
 
 @pytest.fixture
-def banned() -> dict[str, Any]:
+def banned(healthy: dict[str, Any]) -> dict[str, Any]:
     """A healthy server whose list has the address that an account was last seen at."""
-    document = copy.deepcopy(json.loads(gzip.decompress((EVIDENCE / "healthy.pbx22.json.gz").read_bytes())))
     entries = [{"event": "DISCONNECT", "details": "NETWORK_ERROR", "address": f"{CLIENT}:40000", "seconds_ago": 60}]
     sessions = {"account": {"entries": entries, "last": {}}, "address": {}}
-    document["account"] = {
+    healthy["account"] = {
         "sessions": {"ok": True, "seconds": 0.1, "data": sessions},
         "live": {"ok": True, "seconds": 0.1, "data": {"endpoint": "1001", "device_state": "", "contacts": []}},
     }
-    document["host"]["bans"]["data"] = {"jails": {"asterisk": [f"{CLIENT}"]}, "sets": {}}
-    return document  # type: ignore[no-any-return]
+    healthy["host"]["bans"]["data"] = {"jails": {"asterisk": [f"{CLIENT}"]}, "sets": {}}
+    return healthy
 
 
 def test_the_ban_of_the_address_that_the_account_was_last_seen_at_is_found(banned: dict[str, Any]) -> None:

@@ -430,11 +430,16 @@ def _not_removable(evidence: Evidence, block: Mapping[str, Any]) -> str:
 
 def _client_ports(evidence: Evidence) -> set[int]:
     """The ports that clients use: those of SIP, and that of the provisioning service."""
+    port = _provisioning_port(evidence)
+    return sip_ports(evidence) | ({port} if port else set())
+
+
+def _provisioning_port(evidence: Evidence) -> int | None:
     try:
         url = urllib.parse.urlsplit(str(evidence.settings.get("provisioning_url") or ""))
-        return sip_ports(evidence) | ({url.port or 443} if url.hostname else set())
+        return (url.port or 443) if url.hostname else None
     except ValueError:
-        return sip_ports(evidence)
+        return None
 
 
 def _in_ranges(port: int, ranges: Iterable[Sequence[Any]]) -> bool:
@@ -755,7 +760,9 @@ def provisioning(evidence: Evidence) -> Iterator[Finding]:
         )
         if not found.ok:
             if found.error != "skipped":
-                yield say.fails(f"The provisioning service does not answer {path.vantage} ({found.why}).")
+                blocked = _keeps_from_provisioning(evidence, path, found)
+                summary = f"The provisioning service does not answer {path.vantage} ({found.why}){blocked.reason}"
+                yield say.fails(summary, blocked.cause, blocked.targets, blocked.by_hand)
             continue
         told = found.data.get("tls")
         if told:
@@ -774,6 +781,15 @@ def provisioning(evidence: Evidence) -> Iterator[Finding]:
             yield say.fails(f"{text}: it runs but cannot serve.")
         else:
             yield say.fails(f"{text}.")
+
+
+def _keeps_from_provisioning(evidence: Evidence, path: Path, found: Probe[Any]) -> _Blocked:
+    """The server's own rules and bans for the port of provisioning, of which the path has no probe of its own."""
+    port = _provisioning_port(evidence) if found.error in SILENT else None
+    for address in own_addresses(evidence):
+        if port and (blocks := _blocks(evidence, address, port, path.seen_as)):
+            return _banned(evidence, path.seen_as) or _blocked_by_host(evidence, blocks)
+    return _Blocked(None, ".")
 
 
 def _host_of(url: object) -> str:

@@ -43,7 +43,8 @@ _IN_A_SENTENCE = re.compile(
 )
 #: A second one, behind the first.
 _ANOTHER = re.compile(
-    r"\s{0,3}(?:[,/+&]|[=-]>|→|\b(?:(?:o|or|oder|ou|e|and|und|et|y)(?: (?:not|non|nicht|pas|no))?|to|replaced by"
+    r"\s{0,3}(?:[,/+&]|[=-]>|→|\b(?:(?:o|or|oder|ou|e|and|und|et|y)(?: (?:not|non|nicht|pas|no|also|auch|anche|aussi"
+    r"|también))?|to|replaced by"
     r"|ersetzt durch|sostituito da|remplacé par"
     r"|sustituid[oa] por)\b)\s{0,3}(\d{2,40})(?![\w-])",
     re.IGNORECASE,
@@ -408,7 +409,9 @@ def accounts_in(sentence: str) -> set[str]:
     if meant.is_of_others(text, said):
         return set()
     more = (_ANOTHER.match(text, one.end()) for one in said)
-    found = {account(one["user"] or one["name"]) for one in said} | {one[1] for one in more if one is not None}
+    found = {account(one["user"] or one["name"]) for one in said} | {
+        one[1] for one in more if one is not None and not is_status(one[1])
+    }
     known = {name for name in found if name.lstrip("+").isdigit()}
     bare = {one for one in _BARE.findall(text) if not is_status(one) and len(one) in map(len, known)}
     return known | bare

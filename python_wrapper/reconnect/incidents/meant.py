@@ -32,7 +32,9 @@ _UNSURE = re.compile(
 )
 #: Everybody, or somebody else. "All day" is nobody.
 _ALL = (
-    r"every(?:one|body)|the (?:others|rest)|gli altri|les autres|l[oa]s demás|die (?:andere|übrige)n"
+    r"every(?:one|body)|(?:the )?others|the rest|other (?:users|extensions|phones|accounts)|altri (?:utenti|interni)"
+    r"|andere (?:benutzer|nutzer|nebenstellen|telefone|konten|kollegen)|gli altri|les autres|l[oa]s demás"
+    r"|die (?:andere|übrige)n"
     r"|all (?:the |our |my )?(?:users?|phones?|extensions?|accounts?|others?|colleagues|people"
     r"|clients?|are|offline|down)|whole (?:office|company|team)|alle (?:anderen|unsere|benutzer|nutzer|nebenstellen"
     r"|telefone|konten|kollegen|teilnehmer|geräte|offline|sind)|sämtliche|das ganze (?:büro|team)|die ganze firma"
@@ -90,6 +92,13 @@ _TROUBLE = re.compile(
     r"|weg)\b|n't\b",
     re.IGNORECASE,
 )
+#: … or is not: "the others are not affected".
+_UNHARMED = re.compile(
+    r"\b(?:not?|nicht|non|pas|sin|ohne|senza|sans|kein\w{0,2}|nessun\w?|aucune?|ningún)\b.{0,20}\b(?:affected|betroffen"
+    r"|problem\w{0,2}|probleme|problème|touché\w{0,2}|concerné\w{0,2}|coinvolt\w|afectad\w{1,2}|soucis?|issues?"
+    r"|errors?)\b",
+    re.IGNORECASE,
+)
 _CLAUSE = re.compile(
     r"[,;:.!?](?!\w)|[(]|\s[-–—]\s|\b(?:but|while|that|ma|mentre|che|aber|während|dass|mais|alors que|que|pero"
     r"|mientras)\b",
@@ -119,21 +128,27 @@ def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
     befores = (_NOT_BEFORE, _REPORTER)
     if any(before.search(sentence, 0, one.start()) for one in accounts for before in befores):
         return True
-    if _LEFT_OUT.search(sentence) or _DENIED.search(sentence):
+    others = [(found, *_clause(sentence, found)) for found in _OTHERS.finditer(sentence)]
+    denied = (one.start() for one in _DENIED.finditer(sentence))
+    if _LEFT_OUT.search(sentence) or any(not any(begin <= at < end for _, begin, end in others) for at in denied):
         return True
     if accounts and (_SEVERAL.search(sentence) or any(_AND_MORE.match(sentence, one.end()) for one in accounts)):
         return True
-    for found in _OTHERS.finditer(sentence):
-        if found["somebody"] and any(_has(found, one, sentence) for one in accounts):
-            continue
-        ends = [one.start() for one in _CLAUSE.finditer(sentence)]
-        begin = max((end for end in ends if end < found.start()), default=0)
-        end = min((end for end in ends if end >= found.end()), default=len(sentence))
-        if found["place"] and any(begin <= one.start() < end for one in accounts):
+    for found, begin, end in others:
+        owned = found["somebody"] and any(_has(found, one, sentence) for one in accounts)
+        here = found["place"] and any(begin <= one.start() < end for one in accounts)
+        if owned or here or _UNHARMED.search(sentence, begin, end):
             continue
         if _TROUBLE.search(sentence, begin, end):
             return True
     return False
+
+
+def _clause(sentence: str, found: re.Match[str]) -> tuple[int, int]:
+    """Where the clause begins and ends that something stands in."""
+    ends = [one.start() for one in _CLAUSE.finditer(sentence)]
+    begin = max((end for end in ends if end < found.start()), default=0)
+    return begin, min((end for end in ends if end >= found.end()), default=len(sentence))
 
 
 def _has(somebody: re.Match[str], account: re.Match[str], sentence: str) -> bool:

@@ -125,6 +125,9 @@ _BUT = re.compile(
     r"\?|\b(?:but|ma|per[oòó]|aber|mais|pero|only|solo|nur|seulement|sometimes|maybe|perhaps|forse|a volte|manchmal"
     r"|vielleicht|parfois|quiz[aá]s|a veces"
     # It did not last, or is not so on the device.
+    r"|sporadi\w{2,6}|intermitt?ent\w{0,6}|interm[ei]t\w{2,8}|a tratti|instabil\w?|unstable|instable|inestable"
+    r"|zeitweise|ab und zu"
+    r"|hin und wieder|une fois sur|par moments|de vez en cuando|a ratos|por el momento|occasionally|partly|teilweise"
     r"|for now|so far|per (?:ora|adesso)|vorerst|bisher|finora|pour l['’]instant|pour le moment|por ahora|de momento"
     r"|then"
     r"|lost|drop\w{0,5}|gone|disconnect\w{0,3}|poi|pers[oa]|cade|cadut[oa]|disconness[oa]|dann|danach|weg|getrennt"
@@ -212,9 +215,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
             authorization name, authorization user, authentication name, authentication id, authentication user,
             authentication username, phone number, utente, nome utente, interno, numero interno, nome account, id
             utente, id account, nome autenticazione, id autenticazione, utilisateur, nom d'utilisateur, identifiant, nom
-            du compte, numéro de poste, benutzer, benutzername, benutzerkennung, benutzer id, anmeldename, kontoname,
-            nebenstelle, nebenstellennummer, durchwahl, teilnehmer, konto, compte, poste, usuario, nombre de usuario, id
-            de usuario, usuario de autenticación, cuenta, nombre de cuenta, extensión""",
+            du compte, numéro de poste, benutzer, benutzername, benutzerkennung, benutzer id, nutzer, anmeldename,
+            kontoname, nebenstelle, nebenstellennummer, durchwahl, teilnehmer, konto, compte, poste, usuario, nombre de
+            usuario, id de usuario, usuario de autenticación, cuenta, nombre de cuenta, extensión""",
         "tls_version": "tls version, tls, ssl version, minimum tls version, versione tls, versione ssl",
         "keep_alive": "keep alive, keepalive, nat keep alive, nat keepalive, mantieni attivo, mantenimento connessione",
         "clock": "clock, time, device time, phone time, date and time, ora, orologio, data e ora, ora del telefono",
@@ -243,7 +246,7 @@ _TLS_VERSION = re.compile(r"(?:(?:tls|ssl)[ _]?v?)? ?\d(?:[._]\d)?(?!\d)", re.IG
 #: A setting without a value.
 _EMPTY = re.compile(
     r"[(<\[]?(?:empty|blank|not set|leer|nicht gesetzt|vuoto|non impostat[oa]|vide|non défini|vacío|sin definir)"
-    r"[)>\]]?",
+    r"[)>\]]?|[-–—_.]{1,3}|n/?a|none|nessuno|aucun|ninguno",
     re.IGNORECASE,
 )
 #: What stands between two settings, and words between them that belong to neither.

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.client_log import dialogue, subjects
+from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.client_log.signatures import LINE_LIMIT
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.evidence import Evidence
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge.rules.client import reported
 
@@ -93,5 +94,5 @@ def test_a_push_service_that_registers_hides_no_failure() -> None:
 
 def test_a_hostile_line_is_read_in_linear_time() -> None:
     begun = time.process_time()
-    subjects.others([("crash audio update " * 9000)[: dialogue.LINE_LIMIT], "a:" * 500, "a." * 500] * 500)
+    subjects.others([("crash audio update " * 9000)[:LINE_LIMIT], "a:" * 500, "a." * 500] * 500)
     assert time.process_time() - begun < 5

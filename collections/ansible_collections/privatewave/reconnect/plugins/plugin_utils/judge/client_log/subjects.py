@@ -38,7 +38,7 @@ _STACK = re.compile(r"\bsip\b|[Ss]ip(?=[A-Z.])|linphone|pjsip|pjsua")
 BLAMING = frozenset({"unauthorized", "not_found", "method_refused"})
 #: What tells that a line is of a registration, by the words for it and by the names of clients.
 _REGISTERS = re.compile(
-    r"(?i)regist|\bon_?reg|anmeld|enregistr|inscription|\bsips?\b|sip[A-Z_]|credential|account|identification|\w@\w"
+    r"(?i)regist|\bon_?reg|anmeld|enregistr|inscription|\bsips?\b|sip[A-Z_]|credential|account|extension|identification|\w@\w"
     r"|^[\W\d]{0,40}\b40[1357]\b|log ?(?:in|on)\b|http ?digest|pjsip|pjsua|linphone|belle-sip|zoiper|bria|microsip"
     r"|jitsi|jssip|baresip|groundwire|acrobits|privategsm|\bua\b|pbx|asterisk|anlage|centralino|centralita"
 )

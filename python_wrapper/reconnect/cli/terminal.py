@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from reconnect.ansible.warm import protocol
 from reconnect.errors import InputError
 from reconnect.text import one_line
 
@@ -97,7 +98,17 @@ def confirm(question: str, yes: bool, otherwise: str) -> None:
         return
     if not sys.stdin.isatty():
         raise InputError(otherwise)
-    typer.confirm(question, abort=True, err=True)
+    if not ask(question):
+        raise typer.Abort
+
+
+def ask(question: str) -> bool:
+    """Asks a person; True for a yes. Raises Abort where nobody answers."""
+    try:
+        with protocol.reading_the_terminal():
+            return typer.confirm(question, err=True)
+    except EOFError:
+        raise typer.Abort from None
 
 
 def secret_file(secret: str, option: str) -> str:

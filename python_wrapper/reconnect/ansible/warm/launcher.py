@@ -101,17 +101,15 @@ def _terminal(in_a_shell: bool) -> int | None:
     """The standard descriptor of the controlling terminal, None where the run gets none. Raises Refused where it cannot
     be given to another process."""
     try:
-        descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
         return None
-    in_the_foreground = os.tcgetpgrp(descriptor) == os.getpgrp()
-    os.close(descriptor)
     for number in range(3):
         with contextlib.suppress(OSError):
             os.tcgetpgrp(number)
             if os.getsid(0) == os.getpid():
                 return number
-    if in_a_shell and in_the_foreground:
+    if in_a_shell and _in_the_foreground():
         return None
     raise protocol.Refused("the terminal belongs to others, too")
 
@@ -149,30 +147,63 @@ def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int] |
     poll.register(connection, select.POLLIN)
     poll.register(signals, select.POLLIN)
     connection.settimeout(None)
-    begun = False
+    begun = reads = False
     try:
         protocol.send(connection, {"begin": True})
         while True:
             ready = {descriptor for descriptor, _ in poll.poll()}
             if signals.fileno() in ready:
-                for number in signals.recv(256):
+                numbers = signals.recv(256)
+                if reads and set(numbers) == {signal.SIGCONT}:
+                    _wait_for_the_foreground(signals)
+                for number in numbers:
                     # A run without a controlling terminal is never stopped by one.
                     stops = number == signal.SIGTSTP and os.getsid(0) != os.getpid()
                     # Where the run has just ended, its end is still to be read.
                     with contextlib.suppress(BrokenPipeError):
                         protocol.send(connection, {"signal": signal.SIGSTOP if stops else number})
-                    if stops:
-                        os.kill(os.getpid(), signal.SIGSTOP)
             if connection.fileno() in ready:
                 if (said := protocol.receive(connection)) is None:
                     break
-                if "begun" not in said:
+                if "reads" in said:
+                    if reads := said["reads"]:
+                        protocol.send(connection, {"read": _wait_for_the_foreground(signals)})
+                elif "stopped" in said:
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                elif "begun" in said:
+                    begun = True
+                else:
                     return said
-                begun = True
     except (protocol.Refused, OSError):
         pass
     # Whoever kept the process was killed, and the process with it.
     return {"signal": signal.SIGKILL} if begun else None
+
+
+def _wait_for_the_foreground(signals: socket.socket) -> bool:
+    """Stops as a process does that reads its terminal in the background, until it may; whether it may. No where a
+    signal ends it there, or where nobody could ever continue it: the kernel does not stop it then."""
+    while not _in_the_foreground():
+        os.kill(os.getpid(), signal.SIGTTIN)
+        came = b""
+        with contextlib.suppress(BlockingIOError):
+            came = signals.recv(256, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        if set(came) != {signal.SIGCONT}:
+            return False
+        signals.recv(len(came))
+    return True
+
+
+def _in_the_foreground() -> bool:
+    """Whether no terminal controls this process, or it may read it."""
+    try:
+        descriptor = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return True
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    finally:
+        os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ _STATUS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "Cpus_allowed
 _FILES = ("cgroup", "loginuid", "sessionid", "attr/current", "oom_score_adj", "personality")
 #: The folder and the name of the warm process that forked this one, for a run of the command.
 forked_by: tuple[str, str] | None = None
+#: Who keeps this process, for such a run.
+keeper: socket.socket | None = None
 
 _PEER = struct.Struct("3i")
 _LENGTH = struct.Struct("!I")
@@ -126,6 +128,23 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
             raise Refused("the message is cut off")
         content += more
     return content
+
+
+@contextlib.contextmanager
+def reading_the_terminal() -> Iterator[None]:
+    """While a person is asked. A run of the warm process is in another session than its terminal, so the kernel does
+    not stop it there: its launcher does, as long as it is in the background. Raises EOFError where it would be for
+    ever, and OSError."""
+    if keeper is None:
+        yield
+        return
+    send(keeper, {"reads": True})
+    if receive(keeper) != {"read": True}:
+        raise EOFError
+    try:
+        yield
+    finally:
+        send(keeper, {"reads": False})
 
 
 def not_begun(script: str, why: object) -> bytes:

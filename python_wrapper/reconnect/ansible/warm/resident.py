@@ -261,13 +261,19 @@ class Request:
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def become(self) -> None:
-        """Makes this process what the launcher was when it started."""
+    def become(self, keeper: socket.socket | None) -> None:
+        """Makes this process what the launcher was when it started, but for its connection to the keeper."""
         os.setsid()
+        kept = 4096
+        if keeper is not None:
+            kept = fcntl.fcntl(keeper.fileno(), fcntl.F_DUPFD_CLOEXEC, self._above)
+            keeper.close()
+            protocol.keeper = socket.socket(fileno=kept)
         os.closerange(0, self._above)
         for number, descriptor in zip(self._numbers, self._moved, strict=True):
             os.dup2(descriptor, number)
-        os.closerange(self._above, 4096)
+        os.closerange(self._above, kept)
+        os.closerange(kept + 1, 4096)
         if self.terminal is not None:
             fcntl.ioctl(self.terminal, _TIOCSCTTY, 0)
         os.umask(self._message["umask"])
@@ -332,20 +338,23 @@ def _keep(connection: socket.socket, loaded: Loaded, here: dict[str, Any]) -> Re
             os._exit(0)
     except (protocol.Refused, OSError, KeyError, TypeError, ValueError):
         os._exit(1)
-    return _begin(connection, request)
+    return _begin(connection, request, loaded.is_command)
 
 
-def _begin(connection: socket.socket, request: Request) -> Request:
-    """Forks the process of the run, and gives the request back there alone."""
+def _begin(connection: socket.socket, request: Request, asks: bool) -> Request:
+    """Forks the process of the run, which `asks` a person sometimes, and gives the request back there alone."""
     keeper = os.getpid()
     try:
+        ours, its = socket.socketpair() if asks else (None, None)
         if pid := os.fork():
-            _look_after(pid, connection, request)
+            _look_after(pid, connection, request, ours)
         connection.close()
+        if ours is not None:
+            ours.close()
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != keeper:
             os._exit(1)
-        request.become()
+        request.become(its)
     except Exception as error:
         # The launcher has given its terminal away: it cannot become the script any more.
         request.complain(error)
@@ -355,8 +364,9 @@ def _begin(connection: socket.socket, request: Request) -> Request:
     return request
 
 
-def _look_after(pid: int, connection: socket.socket, request: Request) -> NoReturn:
-    """Passes signals on until the run ends or its launcher is gone; then nothing of it runs any more."""
+def _look_after(pid: int, connection: socket.socket, request: Request, run: socket.socket | None) -> NoReturn:
+    """Passes on signals, and what is said of the terminal, until the run ends or its launcher is gone; then nothing of
+    it runs any more."""
     for descriptor in request.descriptors:
         os.close(descriptor)
     connection.settimeout(None)
@@ -366,6 +376,8 @@ def _look_after(pid: int, connection: socket.socket, request: Request) -> NoRetu
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     poll.register(connection, select.POLLIN)
+    if run is not None:
+        poll.register(run, select.POLLIN)
     status: int | None = None
     try:
         while status is None:
@@ -375,7 +387,20 @@ def _look_after(pid: int, connection: socket.socket, request: Request) -> NoRetu
             elif connection.fileno() in ready:
                 if (message := protocol.receive(connection)) is None:
                     break
-                os.kill(pid, message["signal"])
+                if run is not None and "read" in message:
+                    protocol.send(run, message)
+                else:
+                    os.kill(pid, message["signal"])
+                    if message["signal"] == signal.SIGSTOP:
+                        # Until then it may read what is meant for whoever has the terminal next.
+                        found = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                        if found is not None and found.si_code == os.CLD_STOPPED:
+                            protocol.send(connection, {"stopped": True})
+            elif run is not None:
+                if (message := protocol.receive(run)) is None:
+                    poll.unregister(run)
+                else:
+                    protocol.send(connection, {"reads": bool(message["reads"])})
     except (protocol.Refused, OSError, KeyError, TypeError):
         pass
     _end_all()

@@ -75,7 +75,7 @@ def _ask(run: Run, results: list[Result]) -> bool:
     if not steps(results, "planned"):
         return False
     screen.show(terminal.stdout(), run.record, results)
-    return typer.confirm("Change this?", err=True)
+    return terminal.ask("Change this?")
 
 
 def _carry_out(

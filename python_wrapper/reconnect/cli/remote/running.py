@@ -129,7 +129,7 @@ class _Remote:
 
     def _says_yes(self, diagnosis: RunShown) -> bool:
         screen.show(terminal.stdout(), runs.record_of(diagnosis), diagnosis.results or [])
-        return typer.confirm("Change this?", err=True)
+        return terminal.ask("Change this?")
 
     def _confirmed(self, diagnosis: RunShown, approvals: list[str] | None = None) -> RunShown:
         """The run that carries the plan out, with these `approvals` or as a yes to all of it. Where the service refuses

@@ -88,6 +88,13 @@ if action == 'write':
 if action == 'start':
     from reconnect.ansible.warm.starting import Warm
     Warm(*map(Path, rest)).begin('program', os.environ)
+if action == 'ask':
+    from reconnect.cli import terminal
+    if rest:
+        print('waits', flush=True)
+        while not os.path.exists(rest[0]):
+            time.sleep(0.01)
+    print('answered', terminal.ask('Sure?'), flush=True)
 if action == 'wait':
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)
@@ -409,7 +416,7 @@ def test_a_closed_standard_stream_goes_with_a_start_only(place: Place, tmp_path:
     assert said.splitlines()[-1] == again.stdout.splitlines()[-1]
 
 
-#: Starts a program in the foreground, as a shell does.
+#: Starts a program in the foreground, as a shell does; where it stops, a line says how it goes on.
 SHELL = """\
 import os, signal, subprocess, sys
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
@@ -418,14 +425,18 @@ def lead():
     os.tcsetpgrp(0, os.getpid())
 process = subprocess.Popen(sys.argv[1:], preexec_fn=lead)
 _, status = os.waitpid(process.pid, os.WUNTRACED)
-if os.WIFSTOPPED(status):
+while os.WIFSTOPPED(status):
     os.tcsetpgrp(0, os.getpgrp())
-    print('stopped', flush=True)
-    sys.stdin.readline()
-    os.tcsetpgrp(0, process.pid)
+    print('stopped by', signal.Signals(os.WSTOPSIG(status)).name, flush=True)
+    typed = sys.stdin.readline().strip()
+    if typed in ('fg', 'end'):
+        os.tcsetpgrp(0, process.pid)
+    if typed == 'kill':
+        os.kill(process.pid, signal.SIGTERM)
     os.kill(process.pid, signal.SIGCONT)
-    os.kill(process.pid, signal.SIGTERM)
-    _, status = os.waitpid(process.pid, 0)
+    if typed == 'end':
+        os.kill(process.pid, signal.SIGTERM)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 #: What the command does in its own process.
@@ -437,9 +448,37 @@ sys.exit('it came back')
 """
 
 
-def in_a_shell(place: Place, *words: str) -> tuple[list[str], dict[str, str]]:
+class Typed:
+    """A shell on a terminal, and the person who sits there."""
+
+    def __init__(self, words: Sequence[str], environment: dict[str, str]) -> None:
+        self.shell, self._terminal = on_a_terminal(words, environment)
+        self.printed = b""
+
+    def __enter__(self) -> Typed:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._terminal)
+        self.shell.kill()
+        self.shell.wait()
+
+    def until(self, said: bytes) -> None:
+        """Reads until that was printed."""
+        while said not in self.printed:
+            self.printed += os.read(self._terminal, 65536)
+
+    def writes(self, typed: bytes, said: bytes = b"") -> None:
+        """Types, and reads until that was printed after it."""
+        before, self.printed = self.printed, b""
+        os.write(self._terminal, typed)
+        self.until(said)
+        self.printed = before + self.printed
+
+
+def in_a_shell(place: Place, *words: str, program: str = "program") -> tuple[list[str], dict[str, str]]:
     """The words and the environment of a shell that has the program run in its foreground."""
-    script = place.warm.programs / "program"
+    script = place.warm.programs / program
     stands = [sys.executable, "-c", STANDS, str(script), str(place.warm.folder), *words]
     found = protocol.surroundings(place.environment, str(script))
     assert (place.warm.folder / protocol.name_of(found)).exists()
@@ -458,23 +497,69 @@ def test_a_run_in_a_shell_uses_its_terminal(make: Callable[..., Place]) -> None:
 def test_a_run_in_a_shell_stops_and_goes_on_with_it(make: Callable[..., Place]) -> None:
     place = make(PYTHONPATH=os.pathsep.join(sys.path))
     place.begin()
-    shell, terminal = on_a_terminal(*in_a_shell(place, "wait"))
-    printed = b""
+    with Typed(*in_a_shell(place, "wait")) as typed:
+        typed.writes(b"a line\n", b"waits")
+        run: Any = psutil.Process(json.loads(typed.printed.split(b"\r\n")[1])["pid"])
+        typed.writes(b"\x1a", b"stopped by SIGSTOP")
+        assert wait_until(lambda: run.status() == psutil.STATUS_STOPPED, 10)
+        typed.writes(b"end\n")
+        assert typed.shell.wait(60) == 7
 
-    def until(said: bytes) -> None:
-        nonlocal printed
-        while said not in printed:
-            printed += os.read(terminal, 65536)
 
-    os.write(terminal, b"a line\n")
-    until(b"waits")
-    run: Any = psutil.Process(json.loads(printed.split(b"\r\n")[1])["pid"])
-    os.write(terminal, b"\x1a")
-    until(b"stopped")
-    assert wait_until(lambda: run.status() == psutil.STATUS_STOPPED, 10)
-    os.write(terminal, b"go on\n")
-    assert shell.wait(60) == 7
-    os.close(terminal)
+@pytest.fixture(scope="module")
+def asking(make: Callable[..., Place]) -> Place:
+    """A place whose program is the command, which may ask a person."""
+    place = make(PYTHONPATH=os.pathsep.join(sys.path))
+    command = place.warm.programs / "reconnect"
+    command.write_text((place.warm.programs / "program").read_text())
+    command.chmod(0o755)
+    place.warm.begin("reconnect", place.environment)
+    found = protocol.surroundings(place.environment, str(command))
+    assert wait_until((place.warm.folder / protocol.name_of(found)).exists, 60)
+    return place
+
+
+@pytest.mark.parametrize("signals", [[b"\x1a"], [b"\x1a", b"bg\n"], [b"\x1a", b"bg\n", b"bg\n"]])
+def test_a_question_is_not_answered_from_the_background(asking: Place, signals: list[bytes]) -> None:
+    with Typed(*in_a_shell(asking, "ask", program="reconnect")) as typed:
+        typed.writes(b"a line\n", b"Sure? [y/N]: ")
+        for sent, stopped in zip(signals, [b"stopped by SIGSTOP", *[b"stopped by SIGTTIN"] * 2], strict=False):
+            typed.writes(sent, stopped)
+        # The shell reads this, and the next line is the answer.
+        typed.writes(b"fg\n")
+        typed.writes(b"y\n", b"answered True")
+        assert typed.shell.wait(60) == 0
+
+
+def test_a_question_that_comes_in_the_background_waits(asking: Place, tmp_path: Path) -> None:
+    with Typed(*in_a_shell(asking, "ask", str(tmp_path / "go"), program="reconnect")) as typed:
+        typed.writes(b"a line\n", b"waits")
+        typed.writes(b"\x1a", b"stopped by SIGSTOP")
+        typed.writes(b"bg\n")
+        (tmp_path / "go").touch()
+        typed.until(b"stopped by SIGTTIN")
+        assert b"Sure?" not in typed.printed
+        typed.writes(b"fg\n", b"Sure? [y/N]: ")
+        typed.writes(b"n\n", b"answered False")
+        assert typed.shell.wait(60) == 0
+
+
+@pytest.mark.parametrize("more", [[], [b"bg\n"]])
+def test_who_is_ended_in_the_background_waits_for_no_answer(asking: Place, more: list[bytes]) -> None:
+    with Typed(*in_a_shell(asking, "ask", program="reconnect")) as typed:
+        typed.writes(b"a line\n", b"Sure? [y/N]: ")
+        typed.writes(b"\x1a", b"stopped by SIGSTOP")
+        for sent in more:
+            typed.writes(sent, b"stopped by SIGTTIN")
+        typed.writes(b"kill\n")
+        assert typed.shell.wait(60) == 256 - signal.SIGTERM
+
+
+def test_without_a_shell_nobody_waits_to_ask(asking: Place) -> None:
+    with Typed(asking.warm.command(["reconnect", "ask"]), asking.environment) as typed:
+        typed.writes(b"a line\n", b"Sure? [y/N]: ")
+        typed.writes(b"y\n", b"answered True")
+        assert typed.shell.wait(60) == 0
 
 
 def test_a_run_has_another_warm_process_started(make: Callable[..., Place]) -> None:

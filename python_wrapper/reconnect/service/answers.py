@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from reconnect.runs.store import Run
 
 KEPT = timedelta(hours=24)
-#: A request that has no run after this long has none any more: its process is gone.
-_UNDER_WAY = timedelta(minutes=5)
 _ANSWERS = tables.answers
 
 
@@ -34,50 +32,37 @@ class Answers:
 
     def once(self, who: str, key: str | None, request: str, make: Callable[[Within | None], Run]) -> str:
         """The id of the run that answers this request of this person, begun only where there is none. `make` hands on
-        what it is given to the transaction that makes the run: neither is there without the other. Raises Problem
-        where the key was for another request, its run is still being made, or another request was faster: then this one
-        begins no run."""
+        what it is given to the transaction that makes the run: neither is there without the other. So what is killed
+        leaves nothing that a later request waits for. Raises Problem where the key was for another request, or another
+        request was faster: then this one begins no run."""
         if key is None:
             return make(None).run_id
         own = sa.and_(_ANSWERS.c.who == who, _ANSWERS.c.key == key)
         digest, at = hashlib.sha256(request.encode()).hexdigest(), now()
-        # One that took so long that its row was removed is not the one that a later request made.
-        mine = sa.and_(own, _ANSWERS.c.at == at)
-        with writing(self._engine) as connection:
-            expired = sa.or_(
-                _ANSWERS.c.at < at - KEPT,
-                sa.and_(_ANSWERS.c.run_id.is_(None), _ANSWERS.c.at < at - _UNDER_WAY),
-            )
-            connection.execute(_ANSWERS.delete().where(expired))
-            # Of two at once, PostgreSQL has the second one wait here for the first.
-            insert = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(_ANSWERS)
-            begun = insert.values(who=who, key=key, request=digest, at=at).on_conflict_do_nothing()
-            first = connection.execute(begun).rowcount == 1
-            row = None if first else connection.execute(sa.select(_ANSWERS).where(own)).first()
-        if not first:
+
+        def known(connection: sa.Connection) -> str | None:
+            row = connection.execute(sa.select(_ANSWERS).where(own)).first()
             if row is not None and row.request != digest:
                 raise Problem(422, "Another request used this Idempotency-Key. Send a new one.")
-            if row is None or row.run_id is None:
-                raise _again("still runs")
-            return str(row.run_id)
+            return None if row is None else str(row.run_id)
 
         def bind(connection: sa.Connection, record: Record) -> None:
-            free = sa.or_(_ANSWERS.c.run_id.is_(None), _ANSWERS.c.run_id == record.run_id)
-            if connection.execute(_ANSWERS.update().where(mine, free).values(run_id=record.run_id)).rowcount != 1:
-                raise _again("was faster")
+            # Of two at once, PostgreSQL has the second one wait here for the first.
+            insert = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(_ANSWERS)
+            answer = insert.values(who=who, key=key, request=digest, at=at, run_id=record.run_id)
+            connection.execute(answer.on_conflict_do_nothing())
+            if known(connection) != record.run_id:
+                said = "A request with this Idempotency-Key was faster. Send it again."
+                raise Problem(409, said, Retry_After="2")
 
-        try:
-            run = make(bind)
-        except BaseException:
-            with writing(self._engine) as connection:
-                connection.execute(_ANSWERS.delete().where(mine, _ANSWERS.c.run_id.is_(None)))
-            raise
+        with writing(self._engine) as connection:
+            # One without a run is of an older version, which was killed.
+            connection.execute(_ANSWERS.delete().where(sa.or_(_ANSWERS.c.at < at - KEPT, _ANSWERS.c.run_id.is_(None))))
+            run_id = known(connection)
+        if run_id is not None:
+            return run_id
+        run = make(bind)
         with writing(self._engine) as connection:
             # A run that was under way for the same incident answers, too.
             bind(connection, run.record)
         return run.run_id
-
-
-def _again(why: str) -> Problem:
-    """The same request gets its answer a moment later."""
-    return Problem(409, f"A request with this Idempotency-Key {why}. Send it again.", Retry_After="2")

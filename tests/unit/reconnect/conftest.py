@@ -155,23 +155,23 @@ class Workplace:
         return self.reconnect("diagnose-server", *arguments, "--inventory", str(self.inventory))
 
 
-@pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
+def a_workplace(folder: Path, servers: Sequence[str] = ("alpha", "beta")) -> Workplace:
+    """A project in an empty folder, and an inventory of servers that are this machine."""
     for name in ("playbooks", "inventory", "state"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "collections").symlink_to(ROOT / "collections")
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "callback").symlink_to(ROOT / "plugins" / "callback")
-    (tmp_path / "ansible.cfg").write_text("[defaults]\ngathering = explicit\ncallback_plugins = plugins/callback\n")
-    (tmp_path / "inventory" / "hosts").write_text(
-        "[servers]\nalpha\nbeta\n[phones]\nphone\n[all:vars]\nansible_connection=local\n"
+        (folder / name).mkdir()
+    (folder / "collections").symlink_to(ROOT / "collections")
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "callback").symlink_to(ROOT / "plugins" / "callback")
+    (folder / "ansible.cfg").write_text("[defaults]\ngathering = explicit\ncallback_plugins = plugins/callback\n")
+    (folder / "inventory" / "hosts").write_text(
+        "[servers]\n" + "\n".join(servers) + "\n[phones]\nphone\n[all:vars]\nansible_connection=local\n"
         f"ansible_python_interpreter={sys.executable}\n"
     )
-    place = Workplace(tmp_path)
+    place = Workplace(folder)
     place.environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("RECONNECT_", "ANSIBLE_"))},
-        "RECONNECT_PROJECT": str(tmp_path),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "RECONNECT_PROJECT": str(folder),
+        "XDG_STATE_HOME": str(folder / "state"),
         "RECONNECT_WARM": "0",
         "NO_COLOR": "1",
         "COLUMNS": "100",
@@ -179,6 +179,11 @@ def workplace(tmp_path: Path) -> Workplace:
     place.playbook(HEALTHY)
     place.playbook(CLEANUP, "cleanup.yml")
     return place
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    return a_workplace(tmp_path)
 
 
 @pytest.fixture

@@ -6,28 +6,20 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from reconnect.engine import presence
-from reconnect.names import Incident
-from reconnect.runs.store import Run, Runs
 from reconnect.service import metrics
-from reconnect.service.starting import asker_of
 
-from ..conftest import Workplace, a_request, kept_port
+from ..conftest import Workplace, kept_port
 from ..engine.test_durable import ended_once
 from ..postgresql import NEEDED, Server
+from ..sites import Site, Wire, kill
 from .test_serve import answers
 
 pytestmark = NEEDED
@@ -47,75 +39,6 @@ SLOW = """
       ansible.builtin.set_fact:
         reconnect_judgement: {verdict: {outcome: not_an_issue, user_message: "Ask your provider."}, findings: []}
 """
-
-
-@dataclass
-class Site:
-    """Machines with one store, and what was begun and ended on their servers."""
-
-    machines: list[Workplace]
-    processes: contextlib.ExitStack
-
-    @property
-    def folder(self) -> Path:
-        return self.machines[0].folder
-
-    @property
-    def runs(self) -> Runs:
-        return Runs(self.machines[0].settings)
-
-    def start(self, machine: Workplace, *words: str) -> subprocess.Popen[bytes]:
-        """A process of the service, which ends with the test, and its runs with it."""
-        log = self.processes.enter_context((self.folder / f"log-{len(self.logs())}").open("wb"))
-        environment = {**machine.environment, "RECONNECT_INVENTORY": str(machine.inventory)}
-        command = [sys.executable, "-m", "reconnect", *words]
-        process = subprocess.Popen(
-            command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-        self.processes.callback(lambda: kill(process))
-        return process
-
-    def logs(self) -> list[Path]:
-        return sorted(self.folder.glob("log-*"))
-
-    def ask(self, server: str = "alpha") -> Run:
-        """A run that waits, as that of an incident."""
-        incident = Incident("file", str(self.folder / f"incident-{server}.md"))
-        request = a_request(servers=[server], incident=incident, inventory=str(self.machines[0].inventory), timeout=300)
-        return self.runs.create(request, asker=asker_of(None, "hook"))
-
-    def incident(self, server: str = "alpha") -> Path:
-        return self.folder / f"incident-{server}.md"
-
-    def noted(self, name: str) -> list[str]:
-        """The runs that `begun` or `ended`."""
-        file = self.folder / name
-        return file.read_text().split() if file.exists() else []
-
-    def go(self) -> None:
-        (self.folder / "go").touch()
-
-    def worker_of(self, run: Run) -> str:
-        """The name of the machine that has the run."""
-        kept = run.kept()
-        return (kept.worker or "") if kept else ""
-
-    def is_done(self, run: Run) -> bool:
-        record = run.read()
-        return record.finished_at is not None and record.delivery == "delivered"
-
-    def said(self) -> str:
-        """What the processes logged, for an assertion."""
-        return "\n".join(log.read_text() for log in self.logs())
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all that it began, as the end of its machine does."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
-    process.wait()
 
 
 @pytest.fixture
@@ -189,49 +112,6 @@ def test_the_runs_of_a_killed_worker_are_taken_over_and_reported_once(site: Site
     assert figures["reconnect_takeovers_total",] == 1
     assert figures["reconnect_workers", "lost"] == 1
     assert figures["reconnect_workers", "free"] + figures["reconnect_workers", "working"] == 1
-
-
-class Wire:
-    """A connection to the database that can be cut: nothing goes through it any more, and no end is told."""
-
-    def __init__(self, server: Server) -> None:
-        self._to = server.port
-        self.is_cut = False
-        self._sockets: list[tuple[socket.socket, socket.socket]] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                theirs, _ = self._listener.accept()
-                ours = socket.create_connection(("127.0.0.1", self._to))
-                self._sockets.append((theirs, ours))
-                for one, other in ((theirs, ours), (ours, theirs)):
-                    threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
-
-    def _pass(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while (said := one.recv(65536)) and not self.is_cut:
-                other.sendall(said)
-            if not self.is_cut:
-                other.shutdown(socket.SHUT_WR)
-
-    def cut(self) -> None:
-        """The database finds its sessions dead, as by their keepalives; the other side hears nothing."""
-        self.is_cut = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for _, ours in self._sockets:
-            with contextlib.suppress(OSError):
-                ours.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self.cut()
-        for theirs, _ in self._sockets:
-            theirs.close()
 
 
 @pytest.mark.attack("a worker is cut off from the database, and goes on with its playbook")

@@ -1,0 +1,8 @@
+"""Where the harness's own modules are found."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))

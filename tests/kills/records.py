@@ -21,14 +21,15 @@ NEVER = 86400.0
 
 @dataclass(frozen=True)
 class Note:
-    """A line that a playbook wrote: `begin`, `tick` or `end` of an attempt at a run."""
+    """A line that a playbook wrote: `begin`, `tick` or `end` of an attempt at a run; or one that a worker logged:
+    `taken`, when it begins a run, before it cleans up what an earlier attempt left."""
 
     run: str
     word: str
     at: float
-    attempt: str
-    machine: str
-    server: str
+    attempt: str = ""
+    machine: str = ""
+    server: str = ""
 
     @classmethod
     def parse(cls, line: str) -> Note:
@@ -75,16 +76,17 @@ class Stored:
     closed: int = 0
 
 
-def taken(failure: Happened, run: str, finished: float | None, notes: Sequence[Note]) -> float | None:
-    """Seconds until another process had begun the run again; NEVER where none did, None where none had to."""
+def taken(
+    failure: Happened, run: str, finished: float | None, notes: Sequence[Note], word: str = "taken"
+) -> float | None:
+    """Seconds until another process had begun the run again; NEVER where none did, None where none had to. With the
+    word `begin`: until its playbook had."""
     if failure.failure.what not in ENDS_RUNS or (finished is not None and finished <= failure.until):
         return None
-    own = failure.machine if failure.failure.what == "cut" else ""
-    for note in notes:
-        again = note.run == run and note.word == "begin" and note.at > failure.until
-        if again and (note.machine != own or note.at > failure.until + LOST_SECONDS):
-            return note.at - failure.at
-    return NEVER
+    # What is cut off begins nothing that is kept.
+    since = failure.until + (LOST_SECONDS if failure.failure.what == "cut" else 0)
+    again = (note.at - failure.at for note in notes if (note.run, note.word) == (run, word) and note.at > since)
+    return next(again, NEVER)
 
 
 def takeovers(
@@ -94,7 +96,7 @@ def takeovers(
     had begun, the takeover is that of the later kill."""
     results = []
     for one in happened:
-        found = {}
+        found, playbooks = {}, {}
         for run in one.runs:
             seconds = taken(one, run, finished.get(run), notes)
             again = (other for other in happened if other.at > one.until and run in other.runs)
@@ -102,6 +104,7 @@ def takeovers(
                 other.failure.what in ENDS_RUNS and other.at < one.at + seconds for other in again
             ):
                 found[run] = round(seconds, 1)
+                playbooks[run] = round(taken(one, run, finished.get(run), notes, "begin") or NEVER, 1)
         results.append(
             {
                 "id": one.failure.id,
@@ -112,6 +115,7 @@ def takeovers(
                 "after": round(one.after, 1),
                 "runs": list(one.runs),
                 "taken": found,
+                "playbooks": playbooks,
             }
         )
     return results
@@ -162,6 +166,8 @@ def _beside(notes: Sequence[Note]) -> dict[str, int]:
     latest: dict[str, str] = {}
     begun: set[str] = set()
     for note in sorted(notes, key=lambda note: note.at):
+        if note.word == "taken":
+            continue
         if note.attempt not in begun:
             begun.add(note.attempt)
             latest[note.server] = note.attempt

@@ -152,7 +152,7 @@ class Battered:
         self._site = Site([desk], self._processes)
         token = secrets.token_hex(4)
         self._machines = [
-            Machine(f"{token}-{number}", self._site, desk, database, warm=number % 2 == 0) for number in range(workers)
+            Machine(f"{token}-{number}", self._site, desk, database, warm=number > 0) for number in range(workers)
         ]
         self._service: subprocess.Popen[bytes] | None = None
         self._over = threading.Event()
@@ -335,10 +335,17 @@ class Battered:
         return self._asked
 
     def notes(self) -> list[Note]:
-        """What every playbook said, in its order."""
+        """What every playbook said and every worker logged, in its order."""
         file = self._site.folder / "notes"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return sorted((Note.parse(line) for line in lines), key=lambda note: note.at)
+        return sorted([*(Note.parse(line) for line in lines), *self._logged()], key=lambda note: note.at)
+
+    def _logged(self) -> Iterator[Note]:
+        for line in self._site.said().splitlines():
+            # What was killed may have left half a line.
+            if '"run begins"' in line and line.endswith("}"):
+                said = json.loads(line)
+                yield Note(said["run"], "taken", datetime.fromisoformat(said["at"]).timestamp())
 
     def stored(self) -> Iterator[Stored]:
         """What became of every run."""

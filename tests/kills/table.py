@@ -61,9 +61,9 @@ MISSES: dict[str, Callable[[Result], bool]] = {
 }
 
 
-def seconds(results: Iterable[Result], *whats: str) -> list[float]:
-    """How long every takeover after such failures took, the shortest first."""
-    return sorted(taken for one in results if one.get("what") in whats for taken in one["taken"].values())
+def seconds(results: Iterable[Result], *whats: str, of: str = "taken") -> list[float]:
+    """How long every takeover after such failures took, the shortest first; of `playbooks`: until they ran again."""
+    return sorted(taken for one in results if one.get("what") in whats for taken in one[of].values())
 
 
 def figures(results: Iterable[Result]) -> list[Figure]:
@@ -90,10 +90,11 @@ def summary(results: Iterable[Result], wanted: int) -> str:
     kills = sum(counts[way] for way in WAYS)
     lines = [str(one) for one in figures(every)]
     for name, whats in (("killed", tuple(WAYS)), ("cut off", ("cut",))):
-        if found := seconds(every, *whats):
-            p95 = found[min(len(found) - 1, int(0.95 * len(found)))]
-            median = statistics.median(found)
-            lines.append(f"takeover of {name}: median {median:.1f} s, p95 {p95:.1f} s, longest {found[-1]:.1f} s")
+        for of, what in (("taken", "begun again"), ("playbooks", "its playbook runs again")):
+            if found := seconds(every, *whats, of=of):
+                p95 = found[min(len(found) - 1, int(0.95 * len(found)))]
+                median = statistics.median(found)
+                lines.append(f"{name}, {what}: median {median:.1f} s, p95 {p95:.1f} s, longest {found[-1]:.1f} s")
     lines.append(
         f"{len(failures)} failures of {wanted}: {kills} kills of a worker "
         f"({', '.join(f'{counts[way]} {way}' for way in WAYS)}), {counts['database']} restarts of the database, "

@@ -20,8 +20,9 @@ KILLED = Happened(Failure(1, 0, "machine", 1.0, 5.0), "here", 100.0, 100.2, ("ru
 NOTES = (
     Note("run", "begin", 90.0, "1", "here", "pbx1"),
     Note("run", "tick", 95.0, "1", "here", "pbx1"),
-    Note("run", "begin", 122.0, "2", "there", "pbx1"),
-    Note("run", "tick", 123.0, "2", "there", "pbx1"),
+    Note("run", "taken", 122.0),
+    Note("run", "begin", 124.0, "2", "there", "pbx1"),
+    Note("run", "tick", 124.5, "2", "there", "pbx1"),
     Note("run", "end", 130.0, "2", "there", "pbx1"),
 )
 ASKED = Asked(0, "pbx1", "run", by_incident=True)
@@ -56,7 +57,7 @@ def test_a_seed_gives_the_same_failures() -> None:
 
 def test_a_run_that_was_taken_over_and_told_once_misses_nothing() -> None:
     assert missed(results()) == set()
-    assert results()[-1]["taken"] == {"run": 22.0}
+    assert (results()[-1]["taken"], results()[-1]["playbooks"]) == ({"run": 22.0}, {"run": 24.0})
     over_the_api = (
         replace(ASKED, by_incident=False),
         replace(STORED, delivery="none", reports=0, messages=0, closed=0),
@@ -101,13 +102,13 @@ def test_a_run_that_nobody_has_and_one_that_nobody_asked_for_are_found() -> None
         (NOTES[:2], {ENDED, SLOW}),
         ((*NOTES[:2], *(replace(note, at=note.at + 20) for note in NOTES[2:])), {SLOW}),
         # Its killed attempt goes on.
-        ((*NOTES[:4], replace(NOTES[1], at=125.0), NOTES[4]), {BESIDE}),
+        ((*NOTES[:5], replace(NOTES[1], at=125.0), NOTES[5]), {BESIDE}),
         # Another run on the server goes on beside it.
         (
-            (*NOTES[:4], replace(NOTES[1], run="other", attempt="0", at=91.0), replace(NOTES[1], at=92.0), NOTES[4]),
+            (*NOTES[:5], replace(NOTES[1], run="other", attempt="0", at=91.0), replace(NOTES[1], at=92.0), NOTES[5]),
             {BESIDE},
         ),
-        ((*NOTES[:4], replace(NOTES[2], at=160.0, attempt="3"), replace(NOTES[4], at=170.0, attempt="3")), {REASON}),
+        ((*NOTES[:5], replace(NOTES[3], at=160.0, attempt="3"), replace(NOTES[5], at=170.0, attempt="3")), {REASON}),
     ],
 )
 def test_what_the_playbooks_did_wrongly_is_found(notes: tuple[Note, ...], names: set[str]) -> None:
@@ -116,7 +117,7 @@ def test_what_the_playbooks_did_wrongly_is_found(notes: tuple[Note, ...], names:
 
 def test_a_worker_that_is_cut_off_begins_nothing_that_counts_as_a_takeover() -> None:
     cut = replace(KILLED, failure=Failure(1, 0, "cut", 1.0, 30.0))
-    own = replace(NOTES[0], at=104.0)
+    own = replace(NOTES[2], at=104.0)
     assert records.taken(cut, "run", 131.0, [own, *NOTES[2:]]) == 22.0
     assert records.taken(cut, "run", 131.0, [own]) == records.NEVER
     # It had ended before.

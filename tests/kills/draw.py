@@ -43,7 +43,8 @@ class Failure:
 def failures(seed: int, kills: int, restarts: int, cuts: int, services: int) -> list[Failure]:
     """The same for the same numbers, on every machine."""
     rng = Random(f"kills/{seed}/{kills}/{restarts}/{cuts}/{services}")
-    cards: list[What] = [*_ways(rng, kills), *["database"] * restarts, *["cut"] * cuts, *["service"] * services]
+    more: dict[What, int] = {"database": restarts, "cut": cuts, "service": services}
+    cards = [*_ways(rng, kills), *(what for what, number in more.items() for _ in range(number))]
     rng.shuffle(cards)
     return [
         Failure(seed, number, what, round(rng.uniform(*BEFORE), 2), round(rng.uniform(*AWAY[what]), 2))

@@ -96,7 +96,7 @@ class Machine:
         if self._process is None or self._process.poll() is not None:
             self._process = self._site.start(self._workplace, "worker", "--slots", str(SLOTS))
         else:
-            self.wire.mend()
+            self.wire.join()
 
     def is_mine(self, worker: str | None) -> bool:
         return (self._state / "machine").is_file() and machine.is_here(self._state, worker)

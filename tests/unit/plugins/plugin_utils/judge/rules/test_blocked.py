@@ -91,6 +91,22 @@ def test_a_rule_that_drops_some_packets_explains_what_nobody_gets_through(silent
     assert '"tcp dport 5061 meta length drop" in the chain input' in next_step
 
 
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("tcp dport 5000-5100 limit rate over 1/minute drop", "firewall_host_blocks"),
+        ("-A INPUT -p tcp --dport 5061 -m hashlimit --hashlimit-above 1/minute -j DROP", "firewall_host_blocks"),
+        ("tcp dport 5061 ct count over 2 reject", "firewall_host_blocks"),
+        ("tcp dport 5061 meta length 60 drop", "firewall_edge_blocks"),
+    ],
+)
+def test_a_rule_that_counts_packets_explains_who_does_not_get_through(
+    silent: dict[str, Any], text: str, cause: str
+) -> None:
+    silent["host"]["firewall"]["data"]["blocks"] = [block(partial=True, text=text)]
+    assert judged(silent)[0]["cause"] == cause
+
+
 def test_a_rule_that_drops_some_packets_explains_a_handshake_that_hangs_for_everybody(silent: dict[str, Any]) -> None:
     silent["host"]["firewall"]["data"]["blocks"] = [block(**PARTLY)]
     hangs = {"ok": False, "seconds": 3.0, "error": "timed_out", "message": "no answer to the ClientHello"}

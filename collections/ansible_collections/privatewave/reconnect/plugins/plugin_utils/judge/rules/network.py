@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import ipaddress
+import re
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -35,6 +36,8 @@ LOSS_WARN, LOSS_FAIL = 0.15, 0.3
 EXPIRES_SOON = timedelta(days=30)
 #: What a TCP port says when packets do not get through, or are turned away.
 SILENT = ("timed_out", "unreachable", "refused", "denied")
+#: What a rule says that drops some packets by how many there were, in nftables and iptables.
+BY_NUMBER = re.compile(r"\b(limit|hashlimit|quota|numgen|statistic|ct count|connlimit|recent|meter)\b")
 #: X509_V_ERR_* of OpenSSL that other checks name better: not yet valid, expired, name mismatch.
 NAMED_ELSEWHERE = {9, 10, 62}
 #: X509_V_ERR_* for a chain that ends before an authority that is trusted.
@@ -251,7 +254,9 @@ def _who_blocks(evidence: Evidence, path: Path, address: str, port: int, protoco
     elsewhere = [
         other.vantage for other in evidence.paths if other is not path and _open(other, address, port, protocol)
     ]
-    if not elsewhere and (drops := _drops_some(evidence, path, address, port, protocol)):
+    drops = _drops_some(evidence, path, address, port, protocol)
+    # What gets through elsewhere met the same rule: only one that goes by the number of packets lets it through at times.
+    if drops and (not elsewhere or BY_NUMBER.search(drops.reason)):
         return drops
     if protocol == "udp" and not elsewhere:
         return _Blocked(None, "; the server listens and its own rules let it through.")

@@ -255,7 +255,7 @@ def _who_blocks(evidence: Evidence, path: Path, address: str, port: int, protoco
         other.vantage for other in evidence.paths if other is not path and _open(other, address, port, protocol)
     ]
     drops = _drops_some(evidence, path, address, port, protocol)
-    # What gets through elsewhere met the same rule: only one that goes by the number of packets lets it through at times.
+    # What gets through elsewhere met the same rule: only one that counts packets lets it through at times.
     if drops and (not elsewhere or BY_NUMBER.search(drops.reason)):
         return drops
     if protocol == "udp" and not elsewhere:

@@ -13,7 +13,7 @@ CONSTRAINTS = $(or $(wildcard constraints/python-$(shell $(PYTHON) -c 'import sy
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test packages lint types unit sanity newest checks lab molecule e2e once third hosts faults mutations injected month attack bench docs site changelog constraints sbom deb installed environment clean \
+.PHONY: help setup demo test packages lint types unit sanity newest checks lab molecule e2e once third hosts faults mutations injected month kills attack bench docs site changelog constraints sbom deb installed environment clean \
     lint-ruff lint-server-python lint-ansible lint-shell lint-changelog lint-docs lint-rules lint-duplicates
 
 help: ## show this list
@@ -121,6 +121,9 @@ injected: $(READY) lab ## inject a seeded mix of faults with --apply, calls up: 
 
 month: $(READY) lab ## let a seeded mix of incidents call the service: make month SEED=1 INCIDENTS=15
 	$(BIN)/python tests/month/run.py --seed $(or $(SEED),1) --incidents $(or $(INCIDENTS),15) $(ONLY)
+
+kills: $(READY) ## kill workers, the service and the database in mid-run: make kills SEED=1 KILLS=100 RESTARTS=20 CUTS=10
+	$(BIN)/python tests/kills/run.py --seed $(or $(SEED),1) --kills $(or $(KILLS),10) --restarts $(or $(RESTARTS),2) --cuts $(or $(CUTS),1) --services $(or $(SERVICES),2)
 
 attack: $(READY) lab ## play every attack that a test knows: make attack ONLY=EXPRESSION WHERE=tests/unit
 	RECONNECT_MUTATIONS=$(or $(MUTATIONS),10000) $(BIN)/pytest -q -p attacks $(or $(WHERE),tests/unit tests/e2e) $(if $(ONLY),-k '$(ONLY)')

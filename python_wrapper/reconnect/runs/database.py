@@ -43,6 +43,9 @@ _WRITER_BYTE = 120
 _APPLICATION = "reconnect"
 #: What says that another process is in the way: SQLite's primary result code, PostgreSQL's SQLSTATE.
 _SQLITE_BUSY, _POSTGRESQL_BUSY = 5, "55P03"
+#: How long a PostgreSQL that is restarted is waited for, and how often it is looked for, in seconds.
+RESTART_SECONDS = 8.0
+_LOOK_SECONDS = 0.2
 #: The key of the advisory lock under which PostgreSQL's tables are made.
 _MIGRATION = 0x5265636F6E6E6563
 #: What SQLite says (primary result codes) where trying again a moment later does not help: read-only, I/O error,
@@ -65,6 +68,31 @@ def engine_of(settings: Settings) -> sa.Engine:
 def is_shared(engine: sa.Engine) -> bool:
     """Whether other machines use the same database."""
     return engine.dialect.name == "postgresql"
+
+
+class Restarts:
+    """Waits for a PostgreSQL that answered a moment ago and now takes no connection: it is restarted. One that is away
+    for longer is waited for once. `known`: it answered whoever began this process."""
+
+    known = False
+
+    def __init__(self) -> None:
+        self._answered = self.known
+
+    def connect(self, dialect: sa.Dialect, _record: object, words: Any, options: Any) -> Any:
+        """A connection, as SQLAlchemy's event `do_connect` wants it."""
+        until = time.monotonic() + (RESTART_SECONDS if self._answered else 0)
+        while True:
+            try:
+                connection = dialect.connect(*words, **options)
+            except dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() >= until:
+                    self._answered = False
+                    raise
+                time.sleep(_LOOK_SECONDS)
+            else:
+                self._answered = True
+                return connection
 
 
 @contextlib.contextmanager
@@ -275,6 +303,7 @@ def _postgresql(address: str) -> sa.Engine:
             "tcp_user_timeout": 14_000,
         },
     )
+    event.listen(engine, "do_connect", Restarts().connect)
     event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "handle_error", refusals.note)
     return engine

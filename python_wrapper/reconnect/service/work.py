@@ -30,6 +30,7 @@ from reconnect.engine.perform import Performer
 from reconnect.engine.slots import Slots
 from reconnect.errors import ReconnectError
 from reconnect.result import State
+from reconnect.runs import database
 from reconnect.runs.store import Run, Runs
 from reconnect.service.loop import Loop
 from reconnect.settings import Settings
@@ -201,6 +202,8 @@ def main(words: list[str]) -> NoReturn:
         loaded = settings.load()
         log.set_up(loaded)
         here = project.find(loaded)
+        # Whoever began this process has read there which run it is.
+        database.Restarts.known = True
         if words:
             run = Runs(loaded).find(words[0])
             resuming.adopt(run.run_id, here, loaded, _Log(run.traced()), cancelled)

@@ -23,8 +23,9 @@ _AS_POSTGRES = ("runuser", "-u", "postgres", "--")
 class Server:
     """A server; it does not run as root."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, connections: int = 100) -> None:
         self.port = port
+        self._connections = connections
         self.address = f"postgresql://reconnect:{PASSWORD}@127.0.0.1:{port}"
         self._folder = folder
         shutil.chown(folder, "postgres")
@@ -39,9 +40,8 @@ class Server:
         """Begins it; see `answers`."""
         folder = str(self._folder)
         words = [*_AS_POSTGRES, "postgres", "-D", f"{folder}/data", "-k", folder, "-h", "127.0.0.1"]
-        self._process = subprocess.Popen(
-            [*words, "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        words += ["-p", str(self.port), "-N", str(self._connections)]
+        self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def stop(self) -> None:
         """Ends it, and every session."""

@@ -21,8 +21,8 @@ AWAY: dict[What, tuple[float, float]] = {
     "database": (0, 3),
     "service": (0, 4),
 }
-#: The time before each of them, in seconds.
-BEFORE = (0.5, 6.0)
+#: The time before each of them, in seconds: some happen while the one before is still being taken over.
+BEFORE = (1.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,8 @@ class Failure:
 def failures(seed: int, kills: int, restarts: int, cuts: int, services: int) -> list[Failure]:
     """The same for the same numbers, on every machine."""
     rng = Random(f"kills/{seed}/{kills}/{restarts}/{cuts}/{services}")
-<<<<<<< HEAD
-    more: dict[What, int] = {"database": restarts, "cut": cuts, "service": services}
-    cards = [*_ways(rng, kills), *(what for what, number in more.items() for _ in range(number))]
-=======
     others: list[tuple[What, int]] = [("database", restarts), ("cut", cuts), ("service", services)]
     cards = [*_ways(rng, kills), *(what for what, number in others for _ in range(number))]
->>>>>>> def31a9 (Store: a PostgreSQL that is restarted is waited for)
     rng.shuffle(cards)
     return [
         Failure(seed, number, what, round(rng.uniform(*BEFORE), 2), round(rng.uniform(*AWAY[what]), 2))

@@ -92,19 +92,24 @@ def taken(
 def takeovers(
     happened: Sequence[Happened], finished: Mapping[str, float | None], notes: Sequence[Note]
 ) -> list[Result]:
-    """A result for each failure, with the seconds of every takeover. Where whoever took a run over was killed before it
-    had begun, the takeover is that of the later kill."""
+    """A result for each failure, with the seconds of every takeover: `taken`, or `disturbed` where something else that
+    it needs failed meanwhile. Where whoever took a run over was killed with it, the takeover is the later kill's."""
     results = []
     for one in happened:
-        found, playbooks = {}, {}
+        found: dict[str, dict[str, float]] = {"taken": {}, "disturbed": {}, "playbooks": {}}
         for run in one.runs:
             seconds = taken(one, run, finished.get(run), notes)
-            again = (other for other in happened if other.at > one.until and run in other.runs)
-            if seconds is not None and not any(
-                other.failure.what in ENDS_RUNS and other.at < one.at + seconds for other in again
-            ):
-                found[run] = round(seconds, 1)
-                playbooks[run] = round(taken(one, run, finished.get(run), notes, "begin") or NEVER, 1)
+            if seconds is None:
+                continue
+            meanwhile = [
+                other
+                for other in happened
+                if one.until < other.at < one.at + seconds and other.failure.what in {*ENDS_RUNS, "database"}
+            ]
+            if any(run in other.runs for other in meanwhile):
+                continue
+            found["disturbed" if meanwhile and seconds < NEVER else "taken"][run] = round(seconds, 1)
+            found["playbooks"][run] = round(taken(one, run, finished.get(run), notes, "begin") or NEVER, 1)
         results.append(
             {
                 "id": one.failure.id,
@@ -114,8 +119,7 @@ def takeovers(
                 "at": one.at,
                 "after": round(one.after, 1),
                 "runs": list(one.runs),
-                "taken": found,
-                "playbooks": playbooks,
+                **found,
             }
         )
     return results

@@ -97,14 +97,9 @@ class Machine:
     def start(self) -> None:
         """It is there again."""
         self.back_at = None
-        self.wire.mend()
+        self.wire.heal()
         if self._process is None or self._process.poll() is not None:
             self._process = self._site.start(self._workplace, "worker", "--slots", str(SLOTS))
-<<<<<<< HEAD
-        else:
-            self.wire.join()
-=======
->>>>>>> def31a9 (Store: a PostgreSQL that is restarted is waited for)
 
     def look(self) -> None:
         """Has it be there when it is time; systemd starts a worker again that ended by itself."""

@@ -16,6 +16,14 @@ from .records import Result
 BAR = 30.0
 
 
+#: What is said of a takeover, and how. Only the first one has a bar.
+NAMES = {
+    "taken": "begun again",
+    "disturbed": "begun again, with another failure meanwhile",
+    "playbooks": "its playbook runs again",
+}
+
+
 def is_run(one: Result) -> bool:
     """Whether it is the result of a run, not that of a failure."""
     return "run" in one
@@ -62,7 +70,7 @@ MISSES: dict[str, Callable[[Result], bool]] = {
 
 
 def seconds(results: Iterable[Result], *whats: str, of: str = "taken") -> list[float]:
-    """How long every takeover after such failures took, the shortest first; of `playbooks`: until they ran again."""
+    """How long every takeover after such failures took, the shortest first; see NAMES."""
     return sorted(taken for one in results if one.get("what") in whats for taken in one[of].values())
 
 
@@ -90,7 +98,7 @@ def summary(results: Iterable[Result], wanted: int) -> str:
     kills = sum(counts[way] for way in WAYS)
     lines = [str(one) for one in figures(every)]
     for name, whats in (("killed", tuple(WAYS)), ("cut off", ("cut",))):
-        for of, what in (("taken", "begun again"), ("playbooks", "its playbook runs again")):
+        for of, what in NAMES.items():
             if found := seconds(every, *whats, of=of):
                 p95 = found[min(len(found) - 1, int(0.95 * len(found)))]
                 median = statistics.median(found)

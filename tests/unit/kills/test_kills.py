@@ -128,6 +128,9 @@ def test_the_second_kill_has_the_takeover_and_a_worker_alone_has_none() -> None:
     second = replace(KILLED, at=110.0, until=110.1)
     first, later = records.takeovers([KILLED, second], {"run": 131.0}, NOTES)
     assert (first["taken"], later["taken"]) == ({}, {"run": 12.0})
+    restart = Happened(Failure(1, 1, "database", 1.0, 2.0), "", 115.0, 118.0, ())
+    disturbed, _ = records.takeovers([KILLED, restart], {"run": 131.0}, NOTES)
+    assert (disturbed["taken"], disturbed["disturbed"]) == ({}, {"run": 22.0})
     alone = replace(KILLED, failure=Failure(1, 0, "worker", 1.0, 5.0))
     assert records.taken(alone, "run", 131.0, NOTES) is None
 

@@ -149,7 +149,7 @@ class Wire:
             with contextlib.suppress(OSError):
                 ours.shutdown(socket.SHUT_RDWR)
 
-    def join(self) -> None:
+    def heal(self) -> None:
         """It is whole again; the other side hears that what was cut is no connection any more."""
         for connection, cut in list(self._connections.items()):
             if cut.is_set():
@@ -162,4 +162,4 @@ class Wire:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.join()
+        self.heal()

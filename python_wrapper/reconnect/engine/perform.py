@@ -29,7 +29,7 @@ from reconnect.ansible.warm.starting import Warm
 from reconnect.common import REGISTRATIONS
 from reconnect.engine import locks, policy, shared, traces, undoing
 from reconnect.engine.progress import Progress
-from reconnect.errors import InputError, ReconnectError, TakenError
+from reconnect.errors import InputError, ReconnectError, StoreError, TakenError
 from reconnect.exit_codes import ExitCode
 from reconnect.incidents import delivery, escalation
 from reconnect.reports import comment
@@ -92,6 +92,7 @@ class Performer:
         self.performed: dict[str, Performed] = {}
         #: The ids of the runs that have begun here: they cannot be given up any more.
         self.began: set[str] = set()
+        self._played: set[str] = set()
         self._over: set[str] = set()
         # Notified when a run begins or is over: whoever waits for it need not ask the store.
         self._changed = threading.Condition()
@@ -101,30 +102,15 @@ class Performer:
 
     def perform(self, run: Run) -> bool:
         """Runs the playbook, ends what it left and keeps the results; whether they go to the incident."""
-        servers = run.record.request.servers
         try:
-            from reconnect.runs.guards import Guards
-
-            names = Guards(self._settings).identities(servers)
-            with locks.held(self._settings, "server", names, lambda: run.run_id in self._given_up) as held:
-                with self._beginning:
-                    if run.run_id in self._given_up:
-                        return False
-                    self.began.add(run.run_id)
-                self._tell()
-                run.check()
-                if (withdrawn := run.withdrawn()) is not None:
-                    return self._end_withdrawn(run, *withdrawn)
-                log.about(run, _LOG, logging.INFO, "run begins")
-                if self._resumes and delivery.is_reported(run, self._settings):
-                    # It was told from memory. What it changed may have been changed by a person since.
-                    return self._finish(run, lost(run), [])
-                if (known := shared.results(run, self._settings)) is not None:
-                    log.about(run, _LOG, logging.INFO, "the run takes the verdict of the one before it")
-                    return self._finish(run, known, [])
-                run.record.begun += 1
-                run.save()
-                return self._perform(run, held)
+            try:
+                return self._begin(run)
+            except StoreError:
+                if run.run_id in self._played:
+                    raise
+                # A database that was restarted in that moment answers again, and nothing was carried out.
+                run.record = run.read()
+                return self._begin(run)
         except TakenError as error:
             return self._leave(run, error)
         except locks.StoppedHolderError as error:
@@ -134,6 +120,32 @@ class Performer:
         finally:
             self._over.add(run.run_id)
             self._tell()
+
+    def _begin(self, run: Run) -> bool:
+        """Performs the run when it has its turn. Raises ReconnectError where it cannot be begun."""
+        from reconnect.runs.guards import Guards
+
+        names = Guards(self._settings).identities(run.record.request.servers)
+        with locks.held(self._settings, "server", names, lambda: run.run_id in self._given_up) as held:
+            with self._beginning:
+                if run.run_id in self._given_up:
+                    return False
+                self.began.add(run.run_id)
+            self._tell()
+            run.check()
+            if (withdrawn := run.withdrawn()) is not None:
+                return self._end_withdrawn(run, *withdrawn)
+            log.about(run, _LOG, logging.INFO, "run begins")
+            if self._resumes and delivery.is_reported(run, self._settings):
+                # It was told from memory. What it changed may have been changed by a person since.
+                return self._finish(run, lost(run), [])
+            if (known := shared.results(run, self._settings)) is not None:
+                log.about(run, _LOG, logging.INFO, "the run takes the verdict of the one before it")
+                return self._finish(run, known, [])
+            run.record.begun += 1
+            run.save()
+            self._played.add(run.run_id)
+            return self._perform(run, held)
 
     def is_over(self, run: Run) -> bool:
         """Whether nothing of the run is under way here any more, however it ended."""
@@ -213,7 +225,7 @@ class Performer:
         try:
             if reported:
                 escalation.decide(run, results, self._settings, self._policy.blast_radius.window)
-            run.finish(results, comment.markdown(record, results))
+            self._keep(run, results)
         except TakenError as error:
             return self._leave(run, error)
         except ReconnectError as error:
@@ -225,6 +237,16 @@ class Performer:
         log.about(run, _LOG, logging.INFO, "run ended", exit_code=int(record.exit_code))
         traces.ended(run, results, self._settings)
         return reported
+
+    def _keep(self, run: Run, results: list[Result]) -> None:
+        """Keeps how the run ended. Raises ReconnectError."""
+        report = comment.markdown(run.record, results)
+        try:
+            run.finish(results, report)
+        except StoreError:
+            # As in `perform`. It may have kept the end before it was restarted.
+            if run.read().finished_at is None:
+                run.finish(results, report)
 
     def _leave(self, run: Run, error: TakenError) -> bool:
         """Keeps and tells nothing: whoever has the run now does."""

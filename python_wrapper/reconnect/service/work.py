@@ -43,8 +43,9 @@ _PAUSE = 1.0
 _RESUME_SECONDS = 10.0
 #: Seconds after which a machine whose runs nobody carries out is gone. A machine that is there resumes them before.
 _GONE_SECONDS = 900.0
-#: Seconds until a run is begun again whose process failed before it had taken the run.
+#: Seconds until a run is begun again whose process failed before it had taken the run, or was killed.
 _AGAIN_SECONDS = 30.0
+_KILLED_SECONDS = 2.0
 
 
 class _Begun(NamedTuple):
@@ -89,7 +90,7 @@ class Worker(Loop):
             if (code := begun.process.poll()) is not None:
                 self._processes.pop(run_id).locks.release()
                 if code:
-                    self._not_before[run_id] = time.monotonic() + _AGAIN_SECONDS
+                    self._not_before[run_id] = time.monotonic() + (_AGAIN_SECONDS if code > 0 else _KILLED_SECONDS)
                 if (ended := self._runs.get(run_id)) is not None:
                     log.about(ended, _LOG, logging.INFO, "the process of the run ended", exit_code=code)
                 self._resume_at = time.monotonic()

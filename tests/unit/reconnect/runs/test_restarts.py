@@ -6,12 +6,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from pydantic import SecretStr
+from reconnect.ansible.project import Project
+from reconnect.engine.perform import Performer
 from reconnect.errors import StoreError
+from reconnect.result import Result, now
 from reconnect.runs import database
-from reconnect.runs.store import Runs
+from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
 
 from ..conftest import a_request, wait_for
@@ -39,7 +44,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         refused.set()
         sleep(seconds)
 
-    monkeypatch.setattr(database.time, "sleep", wait)
+    monkeypatch.setattr(time, "sleep", wait)
     return refused
 
 
@@ -51,7 +56,12 @@ def test_what_needs_the_database_waits_until_it_has_restarted(
     runs = Runs(settings)
     run = runs.create(a_request())
     postgresql.stop()
-    again = threading.Thread(target=lambda: refused.wait() and postgresql.start())
+
+    def restart() -> None:
+        refused.wait()
+        postgresql.start()
+
+    again = threading.Thread(target=restart)
     again.start()
     run.record.begun += 1
     run.save()
@@ -85,3 +95,33 @@ def test_only_who_knows_that_it_was_there_waits_for_the_first_answer(
     with pytest.raises(StoreError):
         Runs(settings).newest()
     assert refused.is_set() == known
+
+
+@pytest.mark.attack("the database is restarted in the middle of what begins or ends a run")
+@pytest.mark.parametrize("write", ["save", "finish"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_begins_and_ends_once_where_the_database_broke_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str, kept: bool
+) -> None:
+    settings = Settings(state_dir=tmp_path)
+    run = Runs(settings).create(a_request())
+    performer = Performer(Project(tmp_path), settings, MagicMock(), threading.Event())
+    result = {"run_id": run.run_id, "state": "succeeded", "playbook": "p", "mode": "diagnose", "server": "alpha"}
+    found = {"started_at": now(), "finished_at": now(), "verdict": {"outcome": "healthy"}}
+    ended = Result.model_validate(result | found)
+    monkeypatch.setattr(performer, "_perform", lambda run, held: performer._finish(run, [ended], []))
+    writes, real = [], getattr(Run, write)
+
+    def broken_off(self: Run, *given: Any) -> None:
+        writes.append(write)
+        if len(writes) > 1 or kept:
+            real(self, *given)
+        if len(writes) == 1:
+            raise StoreError("terminating connection")
+
+    monkeypatch.setattr(Run, write, broken_off)
+    performer.perform(run)
+
+    assert (run.read().exit_code, run.read().endings) == (0, {"alpha": "healthy"})
+    assert [event["kind"] for event in run.events()].count("ended") == len(run.results()) == 1
+    assert run.read().begun == 1 + (write == "save" and kept)

@@ -72,6 +72,26 @@ def test_nothing_ends_the_worker(worker: Worker, desk: Desk, monkeypatch: pytest
     assert len(looks) == 2
 
 
+@pytest.mark.attack("the process of a run is killed before it has taken the run")
+@pytest.mark.parametrize(("ends", "seconds"), [("kill -9 $$", work._KILLED_SECONDS), ("exit 1", work._AGAIN_SECONDS)])
+def test_a_run_whose_process_failed_waits_longer_than_one_whose_process_was_killed(
+    worker: Worker, create: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, ends: str, seconds: float
+) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin(*_given: object) -> subprocess.Popen[bytes]:
+        begun.append(subprocess.Popen(["sh", "-c", ends]))
+        return begun[-1]
+
+    monkeypatch.setattr(work, "_process", begin)
+    monkeypatch.setattr(work.time, "monotonic", lambda: 1000.0)
+    run = create()
+    worker.look()
+    begun[0].wait()
+    worker.look()
+    assert worker._not_before == {run.run_id: 1000.0 + seconds}
+
+
 @pytest.mark.parametrize(("incident", "begun"), [(None, []), (Incident("rt", "17"), [()])])
 def test_a_run_that_waits_is_cancelled_at_once(
     desk: Desk,

@@ -57,11 +57,11 @@ def test_what_needs_the_database_waits_until_it_has_restarted(
     run = runs.create(a_request())
     postgresql.stop()
 
-    def restart() -> None:
+    def start() -> None:
         refused.wait()
         postgresql.start()
 
-    again = threading.Thread(target=restart)
+    again = threading.Thread(target=start)
     again.start()
     run.record.begun += 1
     run.save()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_a_run_whose_process_failed_waits_longer_than_one_whose_process_was_kill
         return begun[-1]
 
     monkeypatch.setattr(work, "_process", begin)
-    monkeypatch.setattr(work.time, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     run = create()
     worker.look()
     begun[0].wait()

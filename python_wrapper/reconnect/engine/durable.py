@@ -198,6 +198,10 @@ class Engine:
                 self._withdraw(run, performer, "timed_out", str(error))
             except StoreError as error:
                 refusals.first = refusals.first or str(error)
+            if refusals.first is not None and performed and _is_kept(run):
+                # It was refused for a moment only, for example while the database was restarted.
+                refusals.clear()
+                refused_at = None
             if refusals.first is not None and (performed or not began):
                 refused_at = refused_at or time.monotonic()
                 if time.monotonic() - refused_at > REFUSED_SECONDS and (performed or performer.give_up(run)):
@@ -285,6 +289,14 @@ def _round(run: Run) -> str:
     """The same, each time that a person has it tried again."""
     rounds = run.record.pending.rounds if run.record.pending else 0
     return report_id(run.run_id) + (f"-{rounds}" if rounds else "")
+
+
+def _is_kept(run: Run) -> bool:
+    """Whether the store has the end of a run."""
+    try:
+        return run.ended()
+    except StoreError:
+        return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float | None = None) -> bool:

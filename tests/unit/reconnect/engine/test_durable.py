@@ -12,7 +12,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from reconnect.ansible import inventory
@@ -22,13 +23,18 @@ from reconnect.cli.progress import Progress
 from reconnect.engine import durable, resuming
 from reconnect.engine.locks import Locks
 from reconnect.engine.slots import Slots
-from reconnect.errors import InputError
+from reconnect.errors import InputError, StoreError
 from reconnect.names import Incident
+from reconnect.result import now
 from reconnect.runs.request import Request
 from reconnect.runs.store import Runs
 from trials import disk
 
-from ..conftest import Workplace
+from ..conftest import Workplace, a_request
+
+if TYPE_CHECKING:
+    from reconnect.engine.perform import Performer
+    from reconnect.engine.slots import Slot
 
 #: At how many random moments the command is killed.
 MOMENTS = int(os.environ.get("RECONNECT_MOMENTS", "4"))
@@ -287,3 +293,26 @@ def test_a_slot_whose_run_was_never_made_is_free_again(workplace: Workplace) -> 
     assert workplace.runs == []
     assert workplace.reconnect("resume").code == 0
     assert slots.abandoned() == []
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_the_store_refused_for_a_moment_ends_no_run_whose_end_it_has(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    settings = workplace.settings
+    run = Runs(settings).create(a_request())
+    if is_kept:
+        run.record.finished_at = now()
+        run.save()
+    performer = SimpleNamespace(began={run.run_id}, performed={run.run_id: None}, is_over=lambda run: True)
+    engine = durable.Engine(settings, cast("Slot", None), cast("Performer", performer))
+    looks = iter([False, False, True])
+    monkeypatch.setattr(durable.Engine, "ended", lambda *_: next(looks))
+    monkeypatch.setattr(durable, "REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr(durable.refusals, "first", "The database is restarted.")
+    if is_kept:
+        engine.carry_out(run, threading.Event())
+        assert durable.refusals.first is None
+    else:
+        with pytest.raises(StoreError, match=r"The database is restarted\."):
+            engine.carry_out(run, threading.Event())

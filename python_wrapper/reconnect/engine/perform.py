@@ -273,10 +273,11 @@ class Performer:
         refusal = ""
         if self._policy.names_groups():
             groups = inventory.load(Path(request.inventory), self._project, self._settings.inventories).groups
-            try:
-                self._policy.check(groups)
-            except InputError as error:
-                refusal = f"{error} Nothing is changed until then."
+        try:
+            self._policy.check_asked()
+            self._policy.check(groups)
+        except InputError as error:
+            refusal = f"{error} Nothing is changed until then."
         steps: list[tuple[datetime, StepEnd]] = []
 
         def step(end: StepEnd) -> None:

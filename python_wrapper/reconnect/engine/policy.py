@@ -118,8 +118,18 @@ class Policy(BaseModel):
     maintenance: list[Maintenance]
 
     def names_groups(self) -> bool:
-        """Whether there is something for `check`."""
+        """Whether `check` needs the groups of the inventory."""
         return bool(self.pairs or self.fix.groups or self.incidents.groups or self.maintenance)
+
+    def check_asked(self) -> None:
+        """Raises InputError unless each name in `ask` is a remedy or has one: a misspelt one would be fixed unasked."""
+        from reconnect.engine import undoing  # the store, which who only reads the policy does not need
+
+        table = undoing.table()
+        known = {"all", *table, *(cause for remedy in table.values() for cause in remedy.fixes)}
+        for name in (*self.fix.ask, *self.incidents.ask):
+            if name not in known:
+                raise InputError(f"The policy asks about '{name}', which is no remedy and has none. Correct its name.")
 
     def check(self, groups: Mapping[str, Collection[str]]) -> None:
         """Raises InputError unless each group that it names is one of these, each pair has two servers or more, and

@@ -20,11 +20,12 @@ FILE = Path(__file__).parents[1] / "remedies.yml"
 
 
 class Remedy(BaseModel):
-    """What undoing needs of a row of the table; the fields are described at the head of `remedies.yml`."""
+    """What is needed of a row of the table; the fields are described at the head of `remedies.yml`."""
 
     role: str = ""
     entry: str = ""
     reversible: bool = False
+    fixes: dict[str, str] = {}
 
 
 @functools.cache

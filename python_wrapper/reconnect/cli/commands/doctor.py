@@ -68,7 +68,7 @@ def doctor(inventory_source: InventorySource = None, as_json: Json = False) -> N
     except InputError as error:
         missing.append(Missing(str(error), "reconnect diagnose-server --help"))
     else:
-        missing += [*vault(source, here), *vantage_points(known), *groups_of_the_policy(loaded, known)]
+        missing += [*vault(source, here), *vantage_points(known), *policy_of_the_site(loaded, known)]
         missing += logins(known, loaded.servers_group, here)
     if as_json:
         terminal.stdout().json([asdict(one) for one in missing])
@@ -153,10 +153,12 @@ def vantage_points(known: inventory.Inventory) -> Iterator[Missing]:
         )
 
 
-def groups_of_the_policy(loaded: settings.Settings, known: inventory.Inventory) -> Iterator[Missing]:
-    """A policy that is invalid, or names groups that the inventory does not have."""
+def policy_of_the_site(loaded: settings.Settings, known: inventory.Inventory) -> Iterator[Missing]:
+    """A policy that is invalid, or names what there is not."""
     try:
-        policy.load(loaded).check(known.groups)
+        own = policy.load(loaded)
+        own.check_asked()
+        own.check(known.groups)
     except InputError as error:
         yield Missing(str(error), shlex.join(["less", str(loaded.policy)]))
 

@@ -26,6 +26,7 @@ from reconnect.engine.slots import Slots
 from reconnect.errors import InputError, StoreError
 from reconnect.names import Incident
 from reconnect.result import now
+from reconnect.runs.database import refusals
 from reconnect.runs.request import Request
 from reconnect.runs.store import Runs
 from trials import disk
@@ -309,10 +310,10 @@ def test_what_the_store_refused_for_a_moment_ends_no_run_whose_end_it_has(
     looks = iter([False, False, True])
     monkeypatch.setattr(durable.Engine, "ended", lambda *_: next(looks))
     monkeypatch.setattr(durable, "REFUSED_SECONDS", 0.0)
-    monkeypatch.setattr(durable.refusals, "first", "The database is restarted.")
+    monkeypatch.setattr(refusals, "first", "The database is restarted.")
     if is_kept:
         engine.carry_out(run, threading.Event())
-        assert durable.refusals.first is None
+        assert refusals.first is None
     else:
         with pytest.raises(StoreError, match=r"The database is restarted\."):
             engine.carry_out(run, threading.Event())

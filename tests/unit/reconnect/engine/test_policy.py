@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -228,6 +229,28 @@ def test_a_group_of_nobody_holds_nothing_and_is_refused(
         said = str(error)
     assert said.startswith(sentence)
     assert bool(said) is bool(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("fix: {ask: [restart_asterisk, client_banned, all]}", ""),
+        (
+            "fix: {ask: [restart_asterik]}",
+            "The policy asks about 'restart_asterik', which is no remedy and has none.",
+        ),
+        ("incidents: {ask: [clock_skew_x]}", "The policy asks about 'clock_skew_x', which is no remedy and has none."),
+    ],
+)
+def test_what_the_policy_asks_about_is_a_remedy_or_has_one(
+    loaded: Callable[[str], policy.Policy], text: str, sentence: str
+) -> None:
+    own = loaded(text)
+    if not sentence:
+        own.check_asked()
+        return
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        own.check_asked()
 
 
 def test_a_run_looks_and_says_so_while_the_policy_names_no_group_of_the_inventory(

@@ -26,6 +26,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import sys
 import tempfile
@@ -34,6 +35,31 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
+
+#: How the run ends, once its script has.
+_codes: list[int] = []
+
+
+def _leave() -> None:
+    """Ends a run when nothing is left but to take apart what was loaded."""
+    if not _codes:
+        return
+    for one in gc.get_objects():
+        # An interpreter closes them. What is not on a disk may keep whoever writes to it waiting.
+        with contextlib.suppress(OSError, ValueError):
+            if type(one) in _BUFFERED and stat.S_ISREG(os.fstat(one.fileno()).st_mode):
+                one.flush()
+    # Where it cannot be flushed, the interpreter says so, and ends as it does then.
+    with contextlib.suppress(Exception):
+        for stream in (sys.stdout, sys.stderr):
+            if not stream.closed:
+                stream.flush()
+        os._exit(_codes[-1])
+
+
+_BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+# What is registered first is called last, after all that the modules register which are loaded below.
+atexit.register(_leave)
 
 _PACKAGE = str(Path(__file__).resolve().parents[3])
 sys.path[0] = _PACKAGE
@@ -507,30 +533,18 @@ def main(words: list[str]) -> Loaded | None:
 def _carry_out(script: types.CodeType, names: dict[str, Any]) -> None:
     """Executes the script, and ends as an interpreter does, except that nothing that was loaded is taken apart: that
     takes longer than all the rest of an end."""
-    code = 0
-
-    def leave() -> None:
-        # Where it cannot be flushed, the interpreter says so, and ends as it does then.
-        with contextlib.suppress(Exception):
-            for stream in (sys.stdout, sys.stderr):
-                if not stream.closed:
-                    stream.flush()
-            os._exit(code)
-
-    # What was registered first is called last.
-    atexit.register(leave)
     try:
         exec(script, names)
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        _codes.append(end.code if isinstance(end.code, int) else int(end.code is not None))
         raise
     except KeyboardInterrupt:
         # An interpreter ends by the signal.
-        atexit.unregister(leave)
         raise
     except BaseException:
-        code = 1
+        _codes.append(1)
         raise
+    _codes.append(0)
 
 
 _STARTED = time.monotonic()

@@ -752,11 +752,40 @@ print(json.dumps({'pid': os.getpid(), 'before': before, 'word': playbook.constan
 """
 
 
-def test_it_never_reads_a_configuration(make: Callable[..., Place], tmp_path: Path) -> None:
+def fake_ansible(folder: Path) -> None:
     for name, content in FAKE.items():
-        file = tmp_path / "ansible" / name
+        file = folder / "ansible" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
+
+
+ENDS = """\
+import sys
+print('ansible.plain' in sys.modules)
+import logging.handlers
+import ansible.plain
+logging.getLogger().addHandler(logging.handlers.MemoryHandler(9, target=logging.FileHandler(sys.argv[1] + '.log')))
+logging.warning('logged')
+file = open(sys.argv[1], sys.argv[2])
+file.write(b'written' if 'b' in sys.argv[2] else 'written')
+"""
+
+
+@pytest.mark.parametrize("mode", ["w", "wb", "w+b"])
+def test_it_ends_after_what_was_registered_and_written(make: Callable[..., Place], tmp_path: Path, mode: str) -> None:
+    fake_ansible(tmp_path)
+    (tmp_path / "ansible/plain.py").write_text("import atexit, logging\natexit.register(print, 'registered')\n")
+    place = make(ENDS, PYTHONPATH=str(tmp_path))
+    place.begin()
+    for warm in (False, True):
+        file = place.warm.folder / f"file-{warm}"
+        ended = place.run(str(file), mode, warm=warm)
+        assert (ended.returncode, ended.stdout.split("\n")) == (0, [str(warm), "registered", ""])
+        assert (file.read_text(), Path(f"{file}.log").read_text()) == ("written", "logged\n")
+
+
+def test_it_never_reads_a_configuration(make: Callable[..., Place], tmp_path: Path) -> None:
+    fake_ansible(tmp_path)
     place = make(LOADED, PYTHONPATH=str(tmp_path), ANSIBLE_WORD="of the first")
     place.begin()
     for word in ("of the first", "of another"):

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +21,7 @@ from typing import Any
 import psutil
 import pytest
 from ansible._internal._templating._datatag import DeprecatedAccessAuditContext
+from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import senders
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import ANSWER_LIMIT
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.payload import PATH_INFO, SERVER_INFO
@@ -311,10 +316,11 @@ class Ssh:
     user: str = "root"
     control_path: str | None = None
     control_path_dir: str = ""
+    place: str = ""
     asked: threading.Event = field(default_factory=threading.Event)
 
     def get_option(self, name: str) -> str | None:
-        return self.args if name == "ssh_args" else None
+        return {"ssh_args": self.args, "control_path": self.place}.get(name)
 
     def ask(self, ends: threading.Event, opens: threading.Event | None = None) -> None:
         with senders.opened_once(self):
@@ -366,7 +372,11 @@ def test_who_waits_for_a_connection_that_fails_opens_one(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
-    "connection", [{"args": "-C"}, {"args": f"{SHARED} -o ControlPath=/somewhere"}, {"transport": "local"}]
+    "connection",
+    [
+        *({"args": "-C"}, {"args": f"{SHARED} -o ControlPath=/somewhere"}, {"transport": "local"}),
+        {"place": "%(directory)s/%%h-%%r"},
+    ],
 )
 def test_nobody_waits_for_a_connection_that_is_not_shared(tmp_path: Path, connection: dict[str, Any]) -> None:
     first, second, ends = Ssh(tmp_path, **connection), Ssh(tmp_path, **connection), threading.Event()
@@ -376,6 +386,23 @@ def test_nobody_waits_for_a_connection_that_is_not_shared(tmp_path: Path, connec
         assert second.asked.wait(50)
         ends.set()
     assert [one.exception() for one in asked] == [None] * 2
+
+
+def test_who_has_waited_past_its_limit_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(senders.ActionBase, "_low_level_execute_command", lambda *_, **__: started.append(_))
+
+    @contextlib.contextmanager
+    def waits(_: object) -> Iterator[None]:
+        senders._deadline.set(time.monotonic() - 1)
+        yield
+
+    monkeypatch.setattr(senders, "opened_once", waits)
+    sender = object.__new__(senders.Wrapped)
+    sender._connection = None
+    with pytest.raises(ProbeError, match="the time limit was over"):
+        contextvars.copy_context().run(sender._low_level_execute_command, "true")
+    assert started == []
 
 
 def test_a_connection_of_another_plugin_is_taken_as_it_is() -> None:

@@ -199,10 +199,10 @@ class Wrapped(ActionBase):
             return super()._configure_module(module_name, module_args, task_vars)
 
     def _low_level_execute_command(self, *arguments: Any, **options: Any) -> Any:
-        # On a busy control node a thread may come here after its limit, when nobody is left to end what it starts.
-        if time.monotonic() > _deadline.get():
-            raise ProbeError("timed_out", "the time limit was over before the connection was opened")
         with opened_once(self._connection):
+            # On a busy control node a thread may come here after its limit, when nobody is left to end what it starts.
+            if time.monotonic() > _deadline.get():
+                raise ProbeError("timed_out", "the time limit was over before the connection was opened")
             return super()._low_level_execute_command(*arguments, **options)
 
     def _clearer(self, error: Any) -> Any:
@@ -300,6 +300,9 @@ def _is_shared(connection: Any) -> bool:
     """Whether Ansible has ssh share the connection, at a place that it names."""
     # Others call themselves so, too, and are none of Ansible's: mitogen.
     if connection.transport != "ssh" or not hasattr(connection, "control_path"):
+        return False
+    # A site may have ssh name it.
+    if connection.get_option("control_path"):
         return False
     words = " ".join(connection.get_option(name) or "" for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"))
     return "controlpersist" in words.lower() and "controlpath" not in words.lower()

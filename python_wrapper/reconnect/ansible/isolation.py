@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from reconnect.errors import InputError
+from reconnect.machine import expanded
 from reconnect.settings import Settings
 from reconnect.text import one_line
 
 ENGINE = "podman"
-#: How long podman may take to remove a container, in seconds.
-REMOVE_SECONDS = 10.0
+#: How long podman may take to remove a container, or to say what it has, in seconds.
+ENGINE_SECONDS = 10.0
 #: Where ansible-runner has the inventory in a container.
 _INVENTORY = "/runner/inventory"
 _SSH = Path("~/.ssh")
 _AGENT = "SSH_AUTH_SOCK"
+_PASSED = (_AGENT, "USER")
+#: What ansible-runner refuses, and a file in it.
+_NEVER = ("/", "/home", "/usr")
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Isolation:
             raise InputError(f"There is no {ENGINE} to run the playbook in '{self.image}'. Install it.")
         read = [_mount(path, path, "ro") for path in (*reads, *self.mounts)]
         own = [_mount(_SSH.expanduser(), Path("/root/.ssh"), "ro")] if _SSH.expanduser().is_dir() else []
-        agent = [_mount(Path(os.environ[_AGENT]), Path(os.environ[_AGENT]), "rw")] if os.environ.get(_AGENT) else []
+        # Where a terminal outlives a login, or after su, it is gone or another user's. ssh does without.
+        place = os.environ.get(_AGENT, "")
+        agent = [_mount(Path(place), Path(place), "rw")] if place and os.access(place, os.W_OK) else []
         written = [_mount(path, path, "rw") for path in writes]
         return {
             "process_isolation": True,
@@ -67,9 +73,9 @@ class Isolation:
         }
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """The variables of a play as they are in the container: with those of Ansible and ssh, which it does not get
-        from this process, and with its own path of programs."""
-        passed = {name: value for name, value in os.environ.items() if name.startswith("ANSIBLE_") or name == _AGENT}
+        """The variables of a play as they are in the container: with those of Ansible and ssh and who holds a lease,
+        which it does not get from this process, and with its own path of programs."""
+        passed = {name: value for name, value in os.environ.items() if name.startswith("ANSIBLE_") or name in _PASSED}
         return {name: value for name, value in {**passed, **variables}.items() if name != "PATH"}
 
     def command(self, words: Sequence[str], inventory: Path) -> list[str]:
@@ -84,16 +90,20 @@ class Isolation:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                timeout=REMOVE_SECONDS,
+                timeout=ENGINE_SECONDS,
                 check=False,
             )
 
 
 def _mount(path: Path, there: Path, mode: str) -> str:
     """A mount as podman takes it. Raises InputError."""
-    path = path.absolute()
-    if ":" in f"{path}{there}" or not path.exists():
-        raise InputError(
-            f"Cannot mount '{one_line(path)}': {'it is not there' if not path.exists() else 'it has a colon'}."
-        )
-    return f"{path}:{there.absolute()}:{mode}"
+    path = expanded(path).absolute()
+    try:
+        why = "it is not there" if not path.exists() else "it has a colon" if ":" in f"{path}{there}" else ""
+        if str(path if path.is_dir() else path.parent) in _NEVER:
+            why = "ansible-runner mounts none of '/', '/home' and '/usr'. Name a folder below"
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
+        raise InputError(f"Cannot mount '{one_line(path)}': {why}.")
+    return f"{path}:{expanded(there).absolute()}:{mode}"

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from reconnect import settings
 from reconnect.ansible import inventory, project, remembered
-from reconnect.ansible.isolation import ENGINE
+from reconnect.ansible.isolation import ENGINE, ENGINE_SECONDS
 from reconnect.cli import terminal
 from reconnect.cli.options import InventorySource, Json
 from reconnect.engine import policy
@@ -94,7 +94,17 @@ def images(loaded: settings.Settings) -> Iterator[Missing]:
     if shutil.which(ENGINE) is None:
         yield Missing(f"The program {ENGINE} is missing.", f"apt install {ENGINE}")
         return
-    asked = subprocess.run([ENGINE, "image", "exists", image], stdin=subprocess.DEVNULL, capture_output=True)
+    try:
+        asked = subprocess.run(
+            [ENGINE, "image", "exists", image],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=ENGINE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        yield Missing(f"The program {ENGINE} does not answer.", f"{ENGINE} info")
+        return
     if asked.returncode:
         yield Missing(f"The execution environment {image} is not on this machine.", shlex.join([ENGINE, "pull", image]))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 from reconnect.ansible.isolation import Isolation
+from reconnect.ansible.playbook import short_private_folder
 from reconnect.errors import InputError
 
 from ..conftest import Workplace
@@ -102,6 +104,53 @@ def test_a_path_with_a_colon_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a:b").mkdir()
     with pytest.raises(InputError, match="it has a colon"):
         Isolation("image", [tmp_path / "a:b"]).options(tmp_path, [], [])
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home folder beside a program podman."""
+    (tmp_path / "podman").write_text("#!/bin/sh\n")
+    (tmp_path / "podman").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return tmp_path
+
+
+def mounts(isolation: Isolation) -> list[str]:
+    return list(isolation.options(Path("/project"), [], [])["container_volume_mounts"])
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_agent_is_mounted_while_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with short_private_folder("agent") as folder, socket.socket(socket.AF_UNIX) as listener:
+        agent = folder / "agent"
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+        assert mounts(Isolation("image")) == []
+        listener.bind(str(agent))
+        assert mounts(Isolation("image")) == [f"{agent}:{agent}:rw"]
+
+
+def test_a_mount_may_be_in_the_home_folder(installed: Path) -> None:
+    (installed / "keys").mkdir()
+    assert mounts(Isolation("image", [Path("~/keys")])) == [f"{installed}/keys:{installed}/keys:ro"]
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("path", ["/", "/home", "/usr/"])
+def test_what_ansible_runner_refuses_is_said(path: str) -> None:
+    with pytest.raises(InputError, match="Name a folder below"):
+        mounts(Isolation("image", [Path(path)]))
+
+
+def test_what_cannot_be_looked_at_is_said(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    isolation = Isolation("image", [installed / "keys"])
+    monkeypatch.setattr(Path, "exists", denied)
+    with pytest.raises(InputError, match="keys': Permission denied"):
+        mounts(isolation)
 
 
 def test_a_site_without_podman_is_told(workplace: Workplace, podman: Path) -> None:

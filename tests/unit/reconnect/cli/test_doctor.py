@@ -113,3 +113,6 @@ def test_an_execution_environment_that_is_not_there(monkeypatch: pytest.MonkeyPa
         ("The execution environment site/ee:1 is not on this machine.", "podman pull site/ee:1")
     ]
     assert list(doctor.images(Settings(execution_environment="site/ee:2"))) == []
+    podman.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    monkeypatch.setattr(doctor, "ENGINE_SECONDS", 0.2)
+    assert [one.sentence for one in doctor.images(named)] == ["The program podman does not answer."]

@@ -5,6 +5,7 @@ policy.yml beside this module says what each part means; a site's own file is la
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime, time
 from pathlib import Path
@@ -209,7 +210,12 @@ def _read(file: Path) -> dict[Any, Any]:
             text = opened.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise InputError(f"The policy {one_line(file)} is larger than {MAX_BYTES // 1024} KiB.")
-        content = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        if twice := _twice(node := loader.get_single_node()):
+            raise InputError(
+                f"The policy {one_line(file)} has '{one_line(twice, 80)}' twice: only the last would count. Write one."
+            )
+        content = loader.construct_document(node) if node else None
     except OSError as error:
         raise InputError(f"Cannot read the policy {one_line(file)}: {error.strerror}.") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -221,3 +227,21 @@ def _read(file: Path) -> dict[Any, Any]:
             " 'incidents' or 'maintenance'."
         )
     return content
+
+
+def _twice(root: yaml.Node | None) -> str:
+    """A name that stands in a map of the policy twice; empty where none does."""
+    left, seen = [root], set()
+    while left:
+        # An alias may lead back.
+        if id(node := left.pop()) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            names = Counter(str(key.value) for key, _ in node.value)
+            if twice := next((name for name, number in names.items() if number > 1), ""):
+                return twice
+            left += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+    return ""

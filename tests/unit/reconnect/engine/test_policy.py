@@ -112,6 +112,8 @@ def test_an_incident_has_less_fixed_by_itself(
         ),
         ("fixes: {}", r"fixes: extra inputs are not permitted\."),
         ("[1]", "has no fields"),
+        ("maintenance: []\npairs: []\nmaintenance: []", "has 'maintenance' twice: only the last would count"),
+        ("maintenance: [{groups: [a], groups: [b]}]", "has 'groups' twice"),
         ("fix: [", "is not YAML"),
         ("x: &x [*x, *x]\n", "is invalid"),
         ("#" * 70_000, "larger than 64 KiB"),

@@ -146,6 +146,25 @@ def test_codecs_that_asterisk_reads_alike_are_the_same(
     assert work(driver, WANTED)[1][0]["state"] == "ok"
 
 
+@pytest.mark.parametrize(("driver", "table"), [("pjsip", "ps_endpoints"), ("sip", "sippeers")])
+def test_codecs_that_are_taken_away_again_are_none(database: Database, work: Work, driver: str, table: str) -> None:
+    sql = database(driver)
+    work(driver, WANTED)
+    sql(f"UPDATE {table} SET allow = 'ulaw,alaw,!all'")
+    assert causes(work(driver, WANTED, check=True)[1][0]) == ["codec_mismatch"]
+    assert work(driver, WANTED)[1][0]["state"] == "fixed"
+    assert work(driver, WANTED)[1][0]["state"] == "ok"
+
+
+@pytest.mark.parametrize("driver", ["pjsip", "sip"])
+def test_an_account_may_want_packets_of_a_length(database: Database, work: Work, driver: str) -> None:
+    database(driver)
+    wanted = {**WANTED, "codecs": ["ulaw:20", "alaw", "alaw"]}
+    work(driver, WANTED)
+    assert work(driver, wanted)[1][0]["state"] == "fixed"
+    assert work(driver, wanted)[1][0]["state"] == "ok"
+
+
 def test_a_digest_stays_a_digest(database: Database, work: Work) -> None:
     sql = database("pjsip")
     work("pjsip", WANTED)

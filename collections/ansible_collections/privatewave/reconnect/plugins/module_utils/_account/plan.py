@@ -142,16 +142,19 @@ def asked_too_seldom(plan: Plan, kind: Kind, account: WantedAccount, found: int,
 def codecs(plan: Plan, kind: Kind, key: str, account: WantedAccount, row: Mapping[str, Any]) -> None:
     """Compare the codecs, where the account wants certain ones.
 
-    To Asterisk their names are the same in any case, a second time says nothing, and ``:20`` is how long a packet is.
+    To Asterisk their names are the same in any case, a second time says nothing, and ``:20`` is how long a packet is,
+    which the account may want, too.
     """
     wanted = list(account.get("codecs") or [])
     if not wanted:
         return
     allowed = [one.lower() for one in listed(row.get("allow"))]
     none_before = text(row, "disallow").lower() == "all" or "!all" in allowed
-    found = [one for one in allowed if one != "!all"]
-    names = list(dict.fromkeys(one.partition(":")[0] for one in found))
-    if names != [one.lower() for one in wanted] or not none_before:
+    # It takes away what stands before it.
+    found = allowed[len(allowed) - allowed[::-1].index("!all") :] if "!all" in allowed else allowed
+    same = list(dict.fromkeys(one.lower() for one in wanted))
+    names = list(dict.fromkeys(one if one in same else one.partition(":")[0] for one in found))
+    if names != same or not none_before:
         shown = ",".join(found) if none_before else "all before " + ",".join(found)
         plan.fix("codecs", ",".join(wanted), shown, "codec_mismatch", kind, key, codec_values(account))
 

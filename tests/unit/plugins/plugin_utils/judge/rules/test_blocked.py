@@ -98,6 +98,11 @@ def test_a_rule_that_drops_some_packets_explains_what_nobody_gets_through(silent
         ("-A INPUT -p tcp --dport 5061 -m hashlimit --hashlimit-above 1/minute -j DROP", "firewall_host_blocks"),
         ("tcp dport 5061 ct count over 2 reject", "firewall_host_blocks"),
         ("tcp dport 5061 meta length 60 drop", "firewall_edge_blocks"),
+        ('tcp dport 5061 meta length 60 drop comment "no limit for the recent office"', "firewall_edge_blocks"),
+        (
+            "-A INPUT -p tcp --dport 5061 -m length --length 60 -m comment --comment limit -j DROP",
+            "firewall_edge_blocks",
+        ),
     ],
 )
 def test_a_rule_that_counts_packets_explains_who_does_not_get_through(
@@ -143,6 +148,14 @@ def test_a_rule_that_keeps_clients_from_provisioning(
     root, plan, _next = judged(healthy)
     assert root["cause"] == cause
     assert [step["remedy"] for step in plan] == ["open_host_firewall"] * (cause == "firewall_host_blocks")
+
+
+def test_a_rule_for_the_port_of_provisioning_on_another_machine_explains_nothing(healthy: dict[str, Any]) -> None:
+    healthy["settings"]["provisioning_url"] = "https://provisioning.example.org:8443/"
+    for path in healthy["paths"].values():
+        path["data"]["provisioning"] = {"ok": False, "seconds": 1.5, "error": "timed_out", "message": "no answer"}
+    healthy["host"]["firewall"]["data"]["blocks"] = [block(ports=[[8443, 8443]], text="tcp dport 8443 drop")]
+    assert judged(healthy)[0]["cause"] == "unknown_cause"
 
 
 @pytest.mark.parametrize("member", [SEEN_AS, "198.18.20.0/24"])

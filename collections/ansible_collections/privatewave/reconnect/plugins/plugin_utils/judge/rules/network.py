@@ -254,9 +254,8 @@ def _who_blocks(evidence: Evidence, path: Path, address: str, port: int, protoco
     elsewhere = [
         other.vantage for other in evidence.paths if other is not path and _open(other, address, port, protocol)
     ]
-    drops = _drops_some(evidence, path, address, port, protocol)
     # What gets through elsewhere met the same rule: only one that counts packets lets it through at times.
-    if drops and (not elsewhere or BY_NUMBER.search(drops.reason)):
+    if drops := _drops_some(evidence, path, address, port, protocol, by_number=bool(elsewhere)):
         return drops
     if protocol == "udp" and not elsewhere:
         return _Blocked(None, "; the server listens and its own rules let it through.")
@@ -361,9 +360,17 @@ def _banned(evidence: Evidence, addresses: list[str]) -> _Blocked | None:
     return None
 
 
-def _drops_some(evidence: Evidence, path: Path, address: str, port: int, protocol: str = "tcp") -> _Blocked | None:
-    """The server's own rules that drop some packets to this port, which explain a silence that everybody meets."""
-    blocks = _blocks(evidence, address, port, path.seen_as, protocol, partial=True)
+def _drops_some(
+    evidence: Evidence, path: Path, address: str, port: int, protocol: str = "tcp", by_number: bool = False
+) -> _Blocked | None:
+    """The server's own rules that drop some packets to this port, which explain a silence that everybody meets; with
+    `by_number`, those that count packets."""
+    blocks = [
+        block
+        for block in _blocks(evidence, address, port, path.seen_as, protocol, partial=True)
+        # A person may have written anything between quotes.
+        if not by_number or BY_NUMBER.search(re.sub(r'"[^"]*"|--comment \S+', "", str(block.get("text"))))
+    ]
     if not blocks:
         return None
     texts = list(dict.fromkeys(f'"{block["text"]}" in the chain {block["chain"]}' for block in blocks))
@@ -791,8 +798,10 @@ def provisioning(evidence: Evidence) -> Iterator[Finding]:
 def _keeps_from_provisioning(evidence: Evidence, path: Path, found: Probe[Any]) -> _Blocked:
     """The server's own rules and bans for the port of provisioning, of which the path has no probe of its own."""
     port = _provisioning_port(evidence) if found.error in SILENT else None
+    # The service may be another machine's.
+    listening = evidence.listening("tcp", port) if port else None
     for address in own_addresses(evidence):
-        if port and (blocks := _blocks(evidence, address, port, path.seen_as)):
+        if port and listening and (blocks := _blocks(evidence, address, port, path.seen_as)):
             return _banned(evidence, path.seen_as) or _blocked_by_host(evidence, blocks)
     return _Blocked(None, ".")
 

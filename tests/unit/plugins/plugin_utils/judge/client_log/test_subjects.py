@@ -42,6 +42,14 @@ def test_a_line_about_something_else_is_known(line: str) -> None:
         "WARNING Unable to bind contact 'sip:1005@192.0.2.9'",
         "Wrong e-mail or password",
         "java.net.ConnectException: ECONNREFUSED (Connection refused)",
+        "TLS handshake failed after the key exchange",
+        "download of the provisioning profile failed: connection refused",
+        "CA bundle could not be loaded",
+        "certificate ca.pem: file not found",
+        "KeyStore: TLS certificate unknown",
+        "Microsoft Unified Security Protocol Provider: TLS handshake failed",
+        "Intercom: registration failed (403)",
+        "Dialer: registration failed (timeout)",
     ],
 )
 def test_a_line_of_sip_is_none(line: str) -> None:

@@ -137,6 +137,22 @@ _BUT = re.compile(
     r"|smartphone|cellulare|téléphone|portable|móvil|teléfono|device|gerät))\b",
     re.IGNORECASE,
 )
+#: Nor is it a yes that it was so, was for a moment, will be, is where something holds, or failed.
+_ELSE = re.compile(
+    r"\b(?:until|till|yesterday|earlier|previously|in the past|used to|it was|before the|fino a|ieri|prima d\w{1,5}|bis"
+    r"|gestern|früher|vorher|vor dem|jusqu\w{0,3}|avant|hasta|ayer|antes|briefly|kurz\w{0,7}|brevemente|brièvement"
+    r"|momentar\w{2,4}"
+    r"|(?:for|per|für|pendant|por) (?:an? |one |una? |une |eine?n? |few |some |pochi |paar |quelques |unos "
+    r"|\d{1,4} ?){1,2}(?:s\b|sec|sek|min|hour|h\b|moment|ore?\b|stunde|heure|hora)\w{0,8}"
+    r"|hopefully|spero|hoffentlich|j['’]espère|espero|soon|almost|quasi|presque|casi|usually|mostly|meistens?"
+    r"|if|when|wenn|falls|sobald|quando|quand|lorsque|cuando|every (?:day|time)"
+    r"|(?:old|other|another) (?:phone|server|account|pbx|device)"
+    r"|un\w{0,4}regist\w{1,6}|offline|errors?|fehler\w{0,8}|errore|erreurs?|time-?outs?|timed out|fail\w{0,4}"
+    r"|fallit[aoi]|expired|abgelaufen|scadut[aoi]|expirée?|stopped|crash\w{0,3}|refused|forbidden|denied|rejected|unavailable"
+    r"|unreachable|false|falso|falsch|disabled|disattivat[oa]|deaktiviert|off)\b"
+    r"|(?<![\w.:,])(?:40\d|4[18]\d|50[0-4]|60[346])\b",
+    re.IGNORECASE,
+)
 _NOT = re.compile(
     r"\b(?:no|non|not|nein|neither|n[eé]|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca"
     r"|nothing|nichts|rien|nada|niente|nessun\w?)\b",
@@ -448,7 +464,7 @@ def yes_or_no(text: str) -> bool | None:
     if yes is None:
         # Whoever has no internet is sent to the provider: a no counts only where nothing else is said.
         return _statement(text) if sentence else None if _statement(rest, otherwise=False) is not False else False
-    if _BUT.search(rest) or _NOT.search(rest):
+    if any(word.search(rest) for word in (_BUT, _ELSE, _NOT)) or meant.is_a_guess(rest):
         return None
     if sentence and yes.lower() in _ALSO_ELSEWHERE:
         # "Si funziona", and not "si disconnette", "on vacation" or "ein Kollege sagt".

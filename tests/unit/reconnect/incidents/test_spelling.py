@@ -223,6 +223,16 @@ def test_an_ordinary_word_of_a_sentence_is_no_server() -> None:
         ),
         *(
             (text, None)
+            for text in (
+                *("yes until now", "Yes earlier today", "ja bis gestern", "sì fino a ieri", "oui jusqu'à hier"),
+                *("yes for 2 minutes", "sì per 5 minuti", "ja kurz", "oui brièvement", "yes hopefully", "sì spero"),
+                *("yes, error 403", "ok: 403 Forbidden", "yes (unregistered)", "ja, Fehler", "yes, offline"),
+                *("yes=false", "active: false", "yes i guess", "ja glaub schon", "oui je crois", "yes if i restart"),
+                *("yes when on wifi", "yes on the other server", "yes with the old phone", "yes 408"),
+            )
+        ),
+        *(
+            (text, None)
             for text in ("no, WhatsApp va", "yes or no", "si?", "yes, but only at home", "password=x", "yesterday")
         ),
     ],

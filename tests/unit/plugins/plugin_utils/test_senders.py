@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 import pytest
 from ansible._internal._templating._datatag import DeprecatedAccessAuditContext
+from ansible.plugins.action import ActionBase
 from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils import senders
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import ANSWER_LIMIT
@@ -390,7 +391,7 @@ def test_nobody_waits_for_a_connection_that_is_not_shared(tmp_path: Path, connec
 
 def test_who_has_waited_past_its_limit_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
-    monkeypatch.setattr(senders.ActionBase, "_low_level_execute_command", lambda *_, **__: started.append(_))
+    monkeypatch.setattr(ActionBase, "_low_level_execute_command", lambda *_, **__: started.append(_))
 
     @contextlib.contextmanager
     def waits(_: object) -> Iterator[None]:

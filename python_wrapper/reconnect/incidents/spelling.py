@@ -51,7 +51,8 @@ _ANOTHER = re.compile(
 )
 #: One that is said without a word for it: "user 1005 has it, the 1006 has not".
 _BARE = re.compile(
-    r"\b(?:the|il|lo|la|l['’]|al|dal|del|der|die|das|dem|den|le|au|el)\s?(?!(?:19|20)\d\d\b)(\d{2,6})(?![\w:]|[.,]\d)",
+    r"\b(?:the|il|lo|la|l['’]|al|dal|del|der|die|das|dem|den|le|au|el|but|ma|aber|mais|pero|while|mentre|während|says"
+    r"|sagt|dice|dit|calls?|ruft|chiama|appelle|llama)\s?(?!(?:19|20)\d\d\b)(\d{2,6})(?![\w:]|[.,]\d)",
     re.IGNORECASE,
 )
 #: The server that an account is on.

@@ -307,7 +307,7 @@ class Runs:
         else:
             found = self._rows.beginning_with(prefix, 2) if _PREFIX.fullmatch(prefix) else []
         if not found:
-            raise InputError(f"There is no run '{shown}'.")
+            raise InputError("There is no run yet." if prefix == "latest" else f"There is no run '{shown}'.")
         if len(found) > 1:
             raise InputError(f"Several runs begin with '{shown}'. Give more of the id.")
         return self._run(found[0])

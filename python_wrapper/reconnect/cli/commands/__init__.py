@@ -163,7 +163,8 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(error, ExitCode.DEFECT)
     except UsageError as error:
         sentence = one_line(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
-        return _failed(f"{sentence}; see 'reconnect --help'.", ExitCode.USAGE)
+        asked = error.ctx.command_path if error.ctx else "reconnect"  # type: ignore[attr-defined]
+        return _failed(f"{sentence}; see '{asked} --help'.", ExitCode.USAGE)
     except (typer.Abort, KeyboardInterrupt):
         return _failed("Cancelled. Nothing was executed.", ExitCode.STOPPED)
     except Exception as error:

@@ -113,5 +113,8 @@ def _meant(servers: list[str] | None, source: InventorySource, loaded: settings.
 
 
 def _list(guards: Guards | Holds) -> None:
-    for one in guards.holds():
+    held = list(guards.holds())
+    for one in held:
         terminal.stdout().say(one.sentence())
+    if not held:
+        terminal.stderr().say("Nothing is on hold.")

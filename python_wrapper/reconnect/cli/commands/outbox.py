@@ -30,6 +30,8 @@ def outbox(as_json: Json = False) -> None:
         terminal.stdout().json([run.record.model_dump(mode="json") for run in waiting])
     else:
         _list(waiting, loaded)
+        if not waiting:
+            terminal.stderr().say("Nothing is pending.")
 
 
 def resume(verbose: Verbose = False) -> None:

@@ -53,6 +53,8 @@ def list_runs(
         terminal.stdout().json([record.model_dump(mode="json") for record in chosen])
     else:
         screen.show_runs(terminal.stdout(), chosen)
+        if not chosen:
+            terminal.stderr().say("There is no such run." if wanted != Wanted() else "There is no run yet.")
 
 
 def show(run: RunName, as_json: Json = False) -> None:

@@ -117,7 +117,7 @@ def run_id_of(connection: Connection, prefix: str) -> str:
     else:
         found = []
     if not found:
-        raise InputError(f"There is no run '{name}'.")
+        raise InputError("There is no run yet." if prefix == "latest" else f"There is no run '{name}'.")
     if len(found) > 1:
         raise InputError(f"Several runs begin with '{name}'. Give more of the id.")
     return found[0].id

@@ -111,6 +111,18 @@ def test_invalid_input_is_one_sentence(refused: Callable[..., str], arguments: l
     assert sentence in refused(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nosuch"], "No such command 'nosuch'; see 'reconnect --help'."),
+        (["accounts"], "Missing command; see 'reconnect accounts --help'."),
+        (["store", "copy"], "Missing option '--to'; see 'reconnect store copy --help'."),
+    ],
+)
+def test_a_mistake_names_the_help_of_its_own_command(workplace: Workplace, arguments: list[str], said: str) -> None:
+    assert workplace.reconnect(*arguments).stderr == f"reconnect: {said}\n"
+
+
 def test_a_missing_inventory_is_one_sentence(workplace: Workplace) -> None:
     ended = workplace.reconnect("diagnose-server", "alpha", "--inventory", "/nowhere")
     assert (ended.code, ended.stderr) == (2, "reconnect: There is no inventory at '/nowhere'.\n")
@@ -246,3 +258,17 @@ def test_a_client_report_reaches_the_playbook_as_data(workplace: Workplace, tmp_
     ended = workplace.diagnose("alpha", "--client-report", str(report), "--json")
     assert ended.code == 0, ended.stderr
     assert ended.json()["verdict"]["user_message"] == "{{ lookup('pipe', 'id') }}"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("runs", "There is no run yet."),
+        ("runs --server alpha", "There is no such run."),
+        ("holds", "Nothing is on hold."),
+        ("outbox", "Nothing is pending."),
+    ],
+)
+def test_an_empty_list_says_so_and_leaves_standard_output_empty(workplace: Workplace, command: str, said: str) -> None:
+    ended = workplace.reconnect(*command.split())
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "", f"{said}\n")

@@ -173,6 +173,8 @@ def test_a_page_is_read_along_an_index(settings: Settings, wanted: Wanted) -> No
 
 
 def test_a_run_is_found_by_its_beginning(runs: Runs) -> None:
+    with pytest.raises(InputError, match="There is no run yet"):
+        runs.find("latest")
     first, second = ended(runs, 2), ended(runs, 1)
     assert runs.find(first.run_id).run_id == runs.find(first.run_id[:-2]).run_id == first.run_id
     assert runs.find("latest").run_id == second.run_id

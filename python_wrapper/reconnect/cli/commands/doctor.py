@@ -34,7 +34,9 @@ LOGINS = (
     ("Host key verification failed", "its host key is unknown or has changed", "ssh {server}"),
     ("Permission denied", "it refuses the key or the user", _PING),
     ("password is required", "sudo wants a password there", "ssh {server} sudo -n true"),
+    ("The module interpreter", "the inventory names a Python that it does not have", _PING),
     ("Could not resolve hostname", "its name has no address", "getent hosts {server}"),
+    ("FAILED!", "it runs no module of Ansible", _PING),
     ("", "it cannot be reached", _PING),
 )
 _ANSWER = re.compile(r"^(\S+) \| (UNREACHABLE!|FAILED!)(.*)")
@@ -194,6 +196,6 @@ def logins(known: inventory.Inventory, servers_group: str, here: project.Project
         return
     for line in answer.splitlines():
         if (found := _ANSWER.match(line)) and found[1] in hosts:
-            said, command = next((said, command) for words, said, command in LOGINS if words in found[3])
+            said, command = next((said, command) for words, said, command in LOGINS if words in found[2] + found[3])
             names = {"server": shlex.quote(found[1]), "source": shlex.quote(str(known.source))}
-            yield Missing(f"Cannot log in to {one_line(found[1], 80)}: {said}.", command.format(**names))
+            yield Missing(f"Cannot work on {one_line(found[1], 80)}: {said}.", command.format(**names))

@@ -25,9 +25,11 @@ shut | UNREACHABLE!: Failed to connect to the host via ssh: root@shut: Permissio
 sudo | FAILED! => {"changed": false,"msg": "Task failed: Missing sudo password: sudo: a password is required"}
 lost | UNREACHABLE!: Failed to connect to the host via ssh: ssh: Could not resolve hostname lost: Name or service
 away | UNREACHABLE!: Failed to connect to the host via ssh: ssh: connect to host away port 22: No route to host
+bare | FAILED! => {"changed": false,"msg": "The module interpreter '/opt/python' was not found.","rc": 127}
+broken | FAILED! => {"changed": false,"msg": "Module result deserialization failed: No start of json char found"}
 stranger | UNREACHABLE!: what a server printed
 """
-HOSTS = frozenset(["good", "new", "shut", "sudo", "lost", "away"])
+HOSTS = frozenset(["good", "new", "shut", "sudo", "lost", "away", "bare", "broken"])
 
 
 @pytest.fixture
@@ -39,11 +41,16 @@ def test_servers_that_nobody_can_log_in_to(answers: None, tmp_path: Path) -> Non
     found = list(doctor.logins(Inventory(tmp_path, HOSTS, {}), "servers", Project(ROOT)))
     more = "-m ansible.builtin.ping -vvv"
     assert [(one.sentence, one.command) for one in found] == [
-        ("Cannot log in to new: its host key is unknown or has changed.", "ssh new"),
-        ("Cannot log in to shut: it refuses the key or the user.", f"ansible -i {tmp_path} shut {more}"),
-        ("Cannot log in to sudo: sudo wants a password there.", "ssh sudo sudo -n true"),
-        ("Cannot log in to lost: its name has no address.", "getent hosts lost"),
-        ("Cannot log in to away: it cannot be reached.", f"ansible -i {tmp_path} away {more}"),
+        ("Cannot work on new: its host key is unknown or has changed.", "ssh new"),
+        ("Cannot work on shut: it refuses the key or the user.", f"ansible -i {tmp_path} shut {more}"),
+        ("Cannot work on sudo: sudo wants a password there.", "ssh sudo sudo -n true"),
+        ("Cannot work on lost: its name has no address.", "getent hosts lost"),
+        ("Cannot work on away: it cannot be reached.", f"ansible -i {tmp_path} away {more}"),
+        (
+            "Cannot work on bare: the inventory names a Python that it does not have.",
+            f"ansible -i {tmp_path} bare {more}",
+        ),
+        ("Cannot work on broken: it runs no module of Ansible.", f"ansible -i {tmp_path} broken {more}"),
     ]
 
 

@@ -33,5 +33,6 @@ def inspect(server: str, source: Path, project: Project, settings: Settings) -> 
         ended = runner.run(play, SECONDS, threading.Event(), Watch(output=said.append))
         if file.exists():
             return file.read_text(encoding="utf-8")
-    reason = one_line(" ".join([*ended.errors, *said[-3:]]), 400) or f"the playbook {ended.ended.replace('_', ' ')}"
-    raise ReconnectError(f"Cannot find out how {server} is set up: {reason}")
+    # The last line that Ansible printed is the reason.
+    reason = one_line(" ".join([*ended.errors, *said[-1:]]), 400) or f"the playbook {ended.ended.replace('_', ' ')}"
+    raise ReconnectError(f"Cannot inspect {server}: {reason}")

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 from reconnect.ansible import inspecting
+from reconnect.ansible.playbook import Play, PlayEnd, PlayRunner, Watch
 from reconnect.cli import commands
 
 TEXT = "---\nreconnect_sip_port: 5061\n"
@@ -26,6 +28,22 @@ def test_the_file_is_among_the_variables_of_the_host(inventory: Path, capsys: py
     assert str(file) in capsys.readouterr().out
     assert commands.run(["inspect", "pbx1", "--inventory", str(inventory)]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_the_reason_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hosts").write_text("[servers]\npbx1\n")
+    said = ("    Task failed: refused", "", "pbx1: unreachable: not reached", "  Task failed: refused")
+
+    def run(_runner: PlayRunner, _play: Play, _seconds: float, _cancelled: Event, watch: Watch) -> PlayEnd:
+        for line in said:
+            watch.output(line)
+        return PlayEnd("finished", 4, True, [], [])
+
+    monkeypatch.setattr(PlayRunner, "run", run)
+    assert commands.run(["inspect", "pbx1", "--inventory", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "reconnect: Cannot inspect pbx1: Task failed: refused\n"
 
 
 def test_it_can_be_printed(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:

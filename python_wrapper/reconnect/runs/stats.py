@@ -20,7 +20,7 @@ from reconnect.result import Outcome
 from reconnect.runs.store import Runs
 from reconnect.text import one_line
 
-_BAR = 24
+_BAR = 10
 #: The ways in by which an incident begins a run itself.
 _BY_ITSELF = frozenset({"hook", "poll"})
 
@@ -135,7 +135,7 @@ def show(console: Console, lines: Iterable[Line]) -> None:
     """Prints the lines as a table whose last column is a plot of the shares."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("by", "name", "runs", "wrong", "accuracy", "share", "median"):
-        table.add_column(heading, justify="left" if heading in {"by", "name"} else "right")
+        table.add_column(heading, justify="left" if heading in {"by", "name"} else "right", overflow="fold")
     table.add_column("")
     for line in lines:
         table.add_row(

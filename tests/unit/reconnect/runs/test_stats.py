@@ -133,4 +133,6 @@ def test_the_command_counts(workplace: Workplace) -> None:
     ended = workplace.reconnect("stats", "--json")
     assert ended.code == 0, ended.stderr
     assert {"by": "outcome", "name": "healthy", "number": 2, "share": 1.0}.items() <= ended.json()[0].items()
-    assert "█" in workplace.reconnect("stats").stdout
+    shown = workplace.reconnect("stats").stdout
+    assert "█" in shown
+    assert "…" not in shown, "a name is cut"

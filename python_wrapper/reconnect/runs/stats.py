@@ -20,7 +20,7 @@ from reconnect.result import Outcome
 from reconnect.runs.store import Runs
 from reconnect.text import one_line
 
-_BAR = 10
+_BAR = 8
 #: The ways in by which an incident begins a run itself.
 _BY_ITSELF = frozenset({"hook", "poll"})
 

@@ -62,10 +62,8 @@ def take(
     tracker = open_incident(asked.incident, settings) if asked.incident is not None else None
     complete = bool(named) and (account is not None or not asked.account_needed)
     if tracker is None and not complete:
-        raise InputError(
-            f"Give {'an account' if named else 'a server'}, or an incident that names server and account: "
-            "--incident TRACKER:ID."
-        )
+        missing = "an account" if named else "--server SERVER" if asked.account_needed else "a server"
+        raise InputError(f"Give {missing}, or an incident that names server and account: --incident TRACKER:ID.")
     if reported is None:
         reported = client_report.read(asked.report) if asked.report is not None else ClientReport()
     source = inventory.source_of(asked.inventory, settings, project)

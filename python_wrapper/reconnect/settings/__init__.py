@@ -35,7 +35,7 @@ class Settings(BaseSettings, Trackers):
         env_nested_delimiter="_",
         # RECONNECT_RT_TOKEN_FILE is token_file of rt.
         env_nested_max_split=1,
-        extra="ignore",
+        extra="forbid",
         env_ignore_empty=True,
     )
 
@@ -166,9 +166,10 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
+        said = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
         name = ".".join(str(part) for part in first["loc"])
         variable = "RECONNECT_" + "_".join(str(part) for part in first["loc"]).upper()
         where = f"{variable} (in a file: {name})" if file else variable
-        raise InputError(f"The setting {one_line(where, 160)} is invalid: {first['msg'].lower()}.") from None
+        raise InputError(f"The setting {one_line(where, 160)} is invalid: {said}.") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"Cannot read the settings: {one_line(error, 200)}.") from None

@@ -146,6 +146,23 @@ def test_a_broken_inventory_is_one_sentence(workplace: Workplace) -> None:
     assert "inventory" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("kep_days: 90", "KEP_DAYS (in a file: kep_days)"), ("rt: {ulr: x}", "RT_ULR (in a file: rt.ulr)")],
+)
+def test_a_misspelt_setting_is_named(workplace: Workplace, line: str, name: str) -> None:
+    file = workplace.folder / "settings.yml"
+    file.write_text(f"{line}\n")
+    workplace.environment |= {"RECONNECT_SETTINGS": str(file), "RECONNECT_NOT_OF_THE_FILE": "1"}
+    ended = workplace.reconnect("runs")
+    said = f"reconnect: The setting RECONNECT_{name} is invalid: there is no such setting.\n"
+    assert (ended.code, ended.stderr) == (2, said)
+
+
+def test_an_account_without_its_server_names_the_option(workplace: Workplace) -> None:
+    assert "Give --server SERVER, or" in workplace.reconnect("fix-account-config", "1005").stderr
+
+
 def test_a_setting_that_cannot_be_used_is_named(workplace: Workplace) -> None:
     workplace.environment["RECONNECT_STOP_SECONDS"] = "soon"
     ended = workplace.diagnose("alpha")

@@ -27,10 +27,7 @@ from ansible_collections.privatewave.reconnect.extensions.eda.plugins.event_sour
 from ansible_collections.privatewave.reconnect.plugins.module_utils import _service
 from ansible_collections.privatewave.reconnect.plugins.modules import approval, run, run_info
 from fastapi.testclient import TestClient
-from reconnect.runs import tables
-from reconnect.runs.database import writing
 from reconnect.runs.store import Run
-from reconnect.service.desk import Desk
 
 from .conftest import plan_of, plan_step
 
@@ -144,27 +141,21 @@ def test_what_is_refused_is_one_sentence(call: Call, monkeypatch: pytest.MonkeyP
     assert call(run, servers=["alpha"])["msg"] == "The service does not answer: refused."
 
 
-def test_a_request_whose_first_one_is_under_way_is_sent_again(
-    call: Call, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: dict[str, Any] = {"servers": ["alpha"], "key": "a", "wait": False}
-    first = call(run, **asked)["run"]["id"]
-
-    def bind(run_id: str | None) -> None:
-        with writing(desk.engine) as connection:
-            connection.execute(tables.answers.update().values(run_id=run_id))
-
+def test_a_request_whose_first_one_was_faster_is_sent_again(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
+    pauses(monkeypatch, slept.append)
+    there: Callable[..., io.BytesIO] = call.open_url
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 2:
-            bind(first)
+    def open_url(address: str, **more: object) -> io.BytesIO:
+        if len(slept) < 2:
+            when = email.message.Message()
+            when["Retry-After"] = "2"
+            raise HTTPError(address, 409, "Conflict", when, io.BytesIO(b"{}"))
+        return there(address, **more)
 
-    pauses(monkeypatch, sleep)
-    bind(None)
-    assert call(run, **asked)["run"]["id"] == first
-    assert slept == [2, 4]
+    monkeypatch.setattr(_service, "open_url", open_url)
+    assert call(run, servers=["alpha"], key="a", wait=False)["run"]["state"] == "queued"
+    assert (slept, call.sent) == ([2, 4], ["POST"])
 
 
 def test_a_service_that_is_away_for_a_moment_is_asked_again(

@@ -80,7 +80,7 @@ def following(url: str, token: str, ca_path: str | None, after: int | None) -> t
 async def main(queue: asyncio.Queue[dict[str, Any]], args: dict[str, Any]) -> None:
     """Puts an event into the queue for each run that ends; see DOCUMENTATION for the arguments. Raises ValueError."""
     url, token, interval = str(args["url"]), str(args["token"]), float(args.get("interval", 1))
-    if not (math.isfinite(interval) and interval > 0):
+    if not (math.isfinite(interval) and interval >= 0):
         raise ValueError("interval is a number of seconds")
     after: int | None = None
     while True:

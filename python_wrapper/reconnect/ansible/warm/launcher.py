@@ -24,6 +24,8 @@ from reconnect.ansible.warm import protocol
 
 #: How long the warm process may take to answer, in seconds.
 ANSWER_SECONDS = 5.0
+#: How long whoever looked after a run may take to be gone after it has said how that ended, in seconds.
+_GONE_SECONDS = 1.0
 _NOT_PASSED_ON = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU}
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP, signal.SIGABRT}
 
@@ -173,6 +175,10 @@ def _wait(connection: socket.socket, signals: socket.socket) -> dict[str, int] |
                 elif "begun" in said:
                     begun = True
                 else:
+                    # Whoever looked after the run is gone, too, when the connection ends, a moment later.
+                    connection.settimeout(_GONE_SECONDS)
+                    with contextlib.suppress(OSError):
+                        connection.recv(1)
                     return said
     except (protocol.Refused, OSError):
         pass

@@ -124,11 +124,13 @@ class Policy(BaseModel):
 
     def check_asked(self) -> None:
         """Raises InputError unless each name in `ask` is a remedy or has one: a misspelt one would be fixed unasked."""
+        if not (asked := [*self.fix.ask, *self.incidents.ask]):
+            return
         from reconnect.engine import undoing  # the store, which who only reads the policy does not need
 
         table = undoing.table()
         known = {"all", *table, *(cause for remedy in table.values() for cause in remedy.fixes)}
-        for name in (*self.fix.ask, *self.incidents.ask):
+        for name in asked:
             if name not in known:
                 raise InputError(f"The policy asks about '{name}', which is no remedy and has none. Correct its name.")
 

@@ -37,8 +37,8 @@ def prepare(collection: Path, loadable: Callable[[Sequence[str]], Sequence[str]]
         return
     core = Path(ansible.origin).parent
     vars(finder)["compile"] = _compiling(collection)
-    with contextlib.suppress(AttributeError):
-        give(vars(finder)["_AnsibleCollectionPkgLoaderBase"], loaded(collection, loadable))
+    if (loader := vars(finder).get("_AnsibleCollectionPkgLoaderBase")) is not None:
+        give(loader, loaded(collection, loadable))
     with contextlib.suppress(OSError, KeyError):
         _prepare_metadata(vars(finder), (core / "config" / "ansible_builtin_runtime.yml").read_bytes())
     plugins = collection / "plugins"

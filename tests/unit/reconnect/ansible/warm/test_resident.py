@@ -506,17 +506,21 @@ def test_a_run_in_a_shell_stops_and_goes_on_with_it(make: Callable[..., Place]) 
         assert typed.shell.wait(60) == 7
 
 
-@pytest.fixture(scope="module")
-def asking(make: Callable[..., Place]) -> Place:
+def of_the_command(make: Callable[..., Place]) -> Place:
     """A place whose program is the command, which may ask a person."""
     place = make(PYTHONPATH=os.pathsep.join(sys.path))
     command = place.warm.programs / "reconnect"
     command.write_text((place.warm.programs / "program").read_text())
     command.chmod(0o755)
     place.warm.begin("reconnect", place.environment)
-    found = protocol.surroundings(place.environment, str(command))
-    assert wait_until((place.warm.folder / protocol.name_of(found)).exists, 60)
+    name = protocol.name_of(protocol.surroundings(place.environment, str(command)))
+    assert wait_until((place.warm.folder / name).exists, 60)
     return place
+
+
+@pytest.fixture(scope="module")
+def asking(make: Callable[..., Place]) -> Place:
+    return of_the_command(make)
 
 
 @pytest.mark.parametrize("signals", [[b"\x1a"], [b"\x1a", b"bg\n"], [b"\x1a", b"bg\n", b"bg\n"]])
@@ -563,13 +567,7 @@ def test_without_a_shell_nobody_waits_to_ask(asking: Place) -> None:
 
 
 def test_a_run_has_another_warm_process_started(make: Callable[..., Place]) -> None:
-    place = make(PYTHONPATH=os.pathsep.join(sys.path))
-    command = place.warm.programs / "reconnect"
-    command.write_text((place.warm.programs / "program").read_text())
-    command.chmod(0o755)
-    place.warm.begin("reconnect", place.environment)
-    socket_of = protocol.name_of(protocol.surroundings(place.environment, str(command)))
-    assert wait_until((place.warm.folder / socket_of).exists, 60)
+    place = of_the_command(make)
     words = ["start", str(place.warm.folder), str(place.warm.collection), str(place.warm.programs)]
     run = subprocess.run(
         place.warm.command(["reconnect", *words]),

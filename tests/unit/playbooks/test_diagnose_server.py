@@ -68,8 +68,7 @@ def test_a_run_that_goes_on_does_so_for_each_server_and_is_skipped_once(
 ) -> None:
     run = {"reconnect_run": {"mode": "diagnose"}, "reconnect_alike": True}
     templar = Templar(DataLoader(), {**play["vars"], **run, **given})
-    [task] = [task for task in play["tasks"] if "run_once" in task]
-    assert task["name"] == GO_ON
+    task = next(task for task in play["tasks"] if task["name"] == GO_ON)
     assert templar.evaluate_conditional(task["when"]) is wanted
     assert templar.template(task["run_once"]) is (not wanted)
 
@@ -80,3 +79,31 @@ def test_what_the_run_reads_again_is_not_in_a_file_only(play: dict[str, Any], gi
     gather = next(task for task in play["tasks"] if task["name"] == "Gather evidence")
     folder = gather["privatewave.reconnect.gather"]["folder"]
     assert templar.template({"folder": folder}) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, True),
+        ({"ansible_play_hosts": ["pbx"]}, False),
+        ({"reconnect_alike": False}, False),
+        ({"reconnect_run": {"mode": "apply"}}, False),
+        ({"reconnect_capture": 9}, False),
+        ({"reconnect_called": {"call": {}}}, False),
+        ({"reconnect_idle_measured": {"idle": {}}}, False),
+        ({"reconnect_pairs": ["site"]}, False),
+    ],
+)
+def test_one_task_looks_at_all_servers_where_nothing_differs_between_them(
+    play: dict[str, Any], given: dict[str, Any], wanted: bool
+) -> None:
+    hosts = [f"pbx{number}" for number in range(20)]
+    run = {"reconnect_run": {"mode": "diagnose"}, "reconnect_alike": True, "ansible_play_hosts": hosts}
+    variables = {**play["vars"], **run, **given}
+    task = next(task for task in play["tasks"] if task["name"] == "Gather evidence")
+    templar = Templar(DataLoader(), variables)
+    assert templar.template(task["run_once"]) is wanted
+    servers = templar.template({"servers": task["privatewave.reconnect.gather"]["servers"]})
+    assert servers == ({"servers": hosts} if wanted else {})
+    # Its own limit is 60 s for eight servers each.
+    assert int(templar.template(task["timeout"])) == (210 if wanted else 60)

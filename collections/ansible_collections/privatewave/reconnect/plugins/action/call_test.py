@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        prober = Prober(self, task_vars)
+        prober = Prober.of(self, task_vars)
         arguments = {"limit": 40.0, **plain(self._task.args)}
         try:
             limit = float(arguments["limit"])

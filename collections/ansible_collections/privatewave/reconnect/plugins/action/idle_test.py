@@ -24,7 +24,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        prober = Prober(self, task_vars)
+        prober = Prober.of(self, task_vars)
         wanted, arguments = prober.settings, plain(self._task.args)
         vantage = prober.vantage(arguments.pop("vantage", None))
         ports = {one["transport"]: one["port"] for one in wanted["sip_transports"]}

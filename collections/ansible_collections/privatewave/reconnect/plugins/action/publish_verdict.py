@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ class ActionModule(ActionBase):
                 "aggregate": False,
                 "per_host": False,
             }
+        if failure := (hosts.raw_get(server).get("reconnect_gathered") or {}).get("failures", {}).get(server):
+            return {**result, "failed": True, "msg": plain(failure)}
         ending = ended(facts(hosts, server))
         if arguments["fail_on_fault"] and ending.exit_code:
             return {**result, "failed": True, "msg": f"{ending.headline.capitalize()}."}
@@ -55,6 +58,8 @@ def facts(hosts: Any, server: str) -> dict[str, Any]:
     # What tasks have set is resolved. To resolve it again costs more than all the rest of this task.
     own = hosts.raw_get(server)
     gathered = own.get("reconnect_gathered") or {}
+    if "servers" in gathered:
+        gathered = json.loads(gathered["servers"].get(server) or "{}")
     return {
         "run": plain(own.get("reconnect_run") or {}),
         "reached": plain((gathered.get("evidence") or {}).get("server") or {}),

@@ -103,6 +103,8 @@ class Server:
         self.server_id: str | None = None
         #: The run as this server has it.
         self.run: Mapping[str, Any] = {}
+        #: False where the task that looks at many servers could not look at this one. It ends with the last task.
+        self.looked_at = True
         #: How many of its failed tasks say only that a fault was found.
         self.failed_on_purpose = 0
 
@@ -178,21 +180,23 @@ class CallbackModule(CallbackBase):
         self._begun[host.get_name(), task._uuid] = time.time()
 
     def v2_runner_on_ok(self, result: Any) -> None:
+        if result.task.action.rpartition(".")[2] == GATHER and "servers" in result.result:
+            self._together(result)
+            return
         self._step(result, "changed" if result.is_changed() else "ok")
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if ignore_errors:
             self._step(result, "ignored")
             return
-        server = self._server(result)
+        name = str(result.host.get_name())
         if result.task.action.rpartition(".")[2] == PUBLISH:
-            server.failed_on_purpose = 1
+            self._server(name).failed_on_purpose = int(self._server(name).looked_at)
             return
-        server.failure = f"{step_name(result)}: {one_line(result.result.get('msg') or 'failed')}"
-        self._step(result, "refused" if result.result.get("refused") else "failed")
+        self._failed(result, name, result.result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        server = self._server(result)
+        server = self._server(str(result.host.get_name()))
         server.unreachable = one_line(result.result.get("msg") or "The server could not be reached.")
         self._step(result, "unreachable")
         self._keep(server)
@@ -217,30 +221,57 @@ class CallbackModule(CallbackBase):
 
     # Following
 
-    def _server(self, result: Any) -> Server:
-        name = str(result.host.get_name())
+    def _server(self, name: str) -> Server:
         if name not in self._servers:
             self._servers[name] = Server(name)
         return self._servers[name]
 
-    def _step(self, result: Any, state: str) -> None:
+    def _together(self, result: Any) -> None:
+        """Take what one task says of many servers, as if it had run for each of them."""
+        self._handle_warnings(result.result)
         began = self._begun.pop((result.host.get_name(), result.task._uuid), None)
+        for name, text in result.result["servers"].items():
+            said = json.loads(text)
+            self._show(result, "ok", name, said, began, said["evidence"]["seconds"])
+        for name, message in result.result["failures"].items():
+            self._server(name).looked_at = False
+            self._failed(result, name, {"msg": message})
+
+    def _failed(self, result: Any, name: str, said: Mapping[str, Any]) -> None:
+        self._server(name).failure = f"{step_name(result)}: {one_line(said.get('msg') or 'failed')}"
+        self._step(result, "refused" if said.get("refused") else "failed", name, said)
+
+    def _step(self, result: Any, state: str, name: str | None = None, said: Mapping[str, Any] | None = None) -> None:
+        """Take what a task said of a server: of its own, unless it is given."""
+        name, said = name or str(result.host.get_name()), said or result.result
+        began = self._begun.pop((name, result.task._uuid), None)
         action = result.task.action.rpartition(".")[2]
-        facts = facts_of(result.result, action)
+        facts = facts_of(said, action)
         if run := facts.get("reconnect_run"):
             # What one task says for all servers comes with the first of them.
             self._run = run if run["run_id"] != self._run["run_id"] else {**run, **self._run}
-            self._server(result).run = run
+            self._server(name).run = run
         if SERVER_ID.fullmatch(str(facts.get("reconnect_server_id"))):
-            self._server(result).server_id = facts["reconnect_server_id"]
+            self._server(name).server_id = facts["reconnect_server_id"]
         if state == "ok" and action in UNSHOWN and not facts.keys() & SHOWN:
             return
         if self._display.verbosity:
             self._handle_warnings_and_exception(result)
         else:
             self._handle_warnings(result.result)
-        server = self._server(result)
-        seconds = round(time.time() - began, 3) if began else None
+        self._show(result, state, name, said, began, round(time.time() - began, 3) if began else None)
+
+    def _show(
+        self,
+        result: Any,
+        state: str,
+        name: str,
+        said: Mapping[str, Any],
+        began: float | None,
+        seconds: float | None,
+    ) -> None:
+        """Show a step of a server, and keep what it said."""
+        server = self._server(name)
         server.timeline.append(
             {"at": utc(began or time.time()), "step": step_name(result), "state": state, "seconds": seconds}
         )
@@ -250,8 +281,8 @@ class CallbackModule(CallbackBase):
             color={"changed": C.COLOR_CHANGED, "ok": C.COLOR_OK, "ignored": C.COLOR_WARN}.get(state, C.COLOR_ERROR),
         )
         if state not in ("ok", "changed", "ignored"):
-            self._display.display(f"    {one_line(result.result.get('msg') or '')}", color=C.COLOR_ERROR)
-        if server.learn(result.result, action):
+            self._display.display(f"    {one_line(said.get('msg') or '')}", color=C.COLOR_ERROR)
+        if server.learn(said, result.task.action.rpartition(".")[2]):
             self._keep(server)
 
     # Keeping

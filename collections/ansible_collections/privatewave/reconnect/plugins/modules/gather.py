@@ -71,6 +71,11 @@ options:
         type: list
         elements: str
         default: []
+      fix_groups:
+        description: Groups of the inventory. A server of none of them needs an approval for everything; empty for none.
+        type: list
+        elements: str
+        default: []
       alone:
         description: Why no partner is known to serve while this node is interrupted. A person approves that, then.
         type: str
@@ -88,7 +93,14 @@ options:
     description:
       - A folder on the control node. The evidence is written there, as C(evidence-SERVER.json).
       - The task then returns only the head of it, the path, and the findings as one text.
+      - Without a folder to keep it in, an empty text, the evidence is not kept.
     type: path
+  servers:
+    description:
+      - Look at all these servers of the play from one process. For a task with C(run_once).
+      - Each vantage point is asked once for several of them. A server that cannot be looked at fails no other.
+    type: list
+    elements: str
   deadline:
     description: The time in seconds after which whatever has not answered is left behind.
     type: float
@@ -113,6 +125,23 @@ findings:
   returned: with O(judge) and O(folder)
   type: str
   sample: "[]"
+servers:
+  description: By server what the task returns for one, as JSON.
+  returned: with O(servers)
+  type: dict
+  sample:
+    pbx22: '{"evidence": {}}'
+failures:
+  description: By server why it could not be looked at.
+  returned: with O(servers)
+  type: dict
+  sample: {}
+ask:
+  description: The causes and remedies that need an approval on this server.
+  returned: with O(judge)
+  type: list
+  elements: str
+  sample: []
 judgement:
   description: What the filter P(privatewave.reconnect.judge#filter) says of the evidence.
   returned: with O(judge)
@@ -121,7 +150,7 @@ judgement:
     state: null
 evidence:
   description: The document C(reconnect/evidence/v1), see C(docs/reference/documents.md).
-  returned: always
+  returned: without O(servers)
   type: dict
   sample:
     schema: reconnect/evidence/v1

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError
+from ansible_collections.privatewave.reconnect.plugins.module_utils._probe import ProbeError, probe
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.answers import probe_of
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.payload import PATH_INFO
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import Endpoint
@@ -27,19 +29,24 @@ CONTROL = "control"
 
 
 class Prober:
-    """The server of a task, its ``settings``, and its vantage points.
+    """A server, its ``settings``, and its vantage points.
 
     ``server`` is the endpoint of the server itself. Whatever raises `AnsibleActionFail` names the server.
     """
 
-    def __init__(self, action: Any, variables: dict[str, Any] | None) -> None:
-        self.variables = variables or {}
+    def __init__(self, server: Endpoint) -> None:
+        self.variables = server.variables
         self.name = str(self.variables["inventory_hostname"])
-        self.server = Endpoint.of(action, self.variables)
+        self.server = server
         try:
             self.settings = settings(self.variables, self.server.templar.template)
         except ValueError as error:
             raise self._failure(error) from None
+
+    @classmethod
+    def of(cls, action: Any, variables: dict[str, Any] | None) -> Prober:
+        """The server that an action runs for."""
+        return cls(Endpoint.of(action, variables or {}))
 
     def vantage(self, named: object) -> str:
         """The name of one vantage point: the one that is named, else the first of the inventory, else ""."""
@@ -53,14 +60,14 @@ class Prober:
         except AnsibleError as error:
             raise self._failure(error) from None
 
-    def paths(self, named: list[str] | None) -> dict[str, Callable[[], SeenPath]]:
+    def paths(self, named: list[str] | None, beside: Beside | None = None) -> dict[str, Callable[[], SeenPath]]:
         """For each vantage point a question: how is the server seen from there?
 
-        ``named`` are the vantage points, None those of the inventory. The inventory is read here, before any thread.
+        ``named`` are the vantage points, None those of the inventory. Those of ``beside`` are asked for many servers at
+        once. The inventory is read here, before any thread.
         """
-        target = self.target()
         names = map(str, self._points() if named is None else named)
-        return {name: self._path(name, target) for name in names if name != self.name}
+        return {name: self._path(name, beside or Beside([self])) for name in names if name != self.name}
 
     def target(self) -> Target:
         """The server as M(privatewave.reconnect.path_info) wants it described."""
@@ -107,20 +114,15 @@ class Prober:
     def _points(self) -> list[str]:
         return list(self.variables["groups"].get(VANTAGE_GROUP, []))
 
-    def _path(self, vantage: str, target: Target) -> Callable[[], SeenPath]:
+    def _path(self, vantage: str, beside: Beside) -> Callable[[], SeenPath]:
         try:
-            there = self.server.elsewhere(vantage)
             # Behind address translation the server sees the vantage under another address: a ban names that one.
-            translated = there.template(there.variables.get("reconnect_nat_addresses", []))
+            translated, everybody = beside.seen_from(vantage, self.server)
         except AnsibleError as error:
             return _failing(str(error))
 
         def ask() -> SeenPath:
-            try:
-                answer = there.ask(PATH_INFO, {"vantage": vantage, "targets": [target]})
-            finally:
-                there.close()
-            seen: Probe[Any] = probe_of(answer.get("paths", {}).get(target["name"]))
+            seen: Probe[Any] = probe_of(everybody().get(self.name))
             if not seen["ok"]:
                 raise ProbeError(seen["error"], seen["message"])
             if not isinstance(seen["data"], dict):
@@ -131,6 +133,53 @@ class Prober:
 
     def _failure(self, why: object) -> Any:
         return AnsibleActionFail(f"{self.name}: {why}")
+
+
+class Beside:
+    """Servers that are looked at together: each vantage point is asked once for all of them."""
+
+    def __init__(self, servers: list[Prober]) -> None:
+        self._targets = [one.target() for one in servers]
+        self._seen: dict[str, tuple[Any, Callable[[], Mapping[str, Any]]]] = {}
+
+    def seen_from(self, vantage: str, server: Endpoint) -> tuple[Any, Callable[[], Mapping[str, Any]]]:
+        """The addresses that a vantage point is translated to, and the question for the paths that it sees, by server.
+
+        Raises `AnsibleError`. Not for threads; the question is.
+        """
+        if vantage not in self._seen:
+            there = server.elsewhere(vantage)
+            asked = {"vantage": vantage, "targets": self._targets}
+            self._seen[vantage] = (
+                there.template(there.variables.get("reconnect_nat_addresses", [])),
+                _once(partial(_ask_and_close, there, asked)),
+            )
+        return self._seen[vantage]
+
+
+def _ask_and_close(there: Endpoint, asked: dict[str, Any]) -> Mapping[str, Any]:
+    try:
+        answer = there.ask(PATH_INFO, asked)
+    finally:
+        there.close()
+    paths: Mapping[str, Any] = answer.get("paths") or {}
+    return paths
+
+
+def _once(question: Callable[[], Mapping[str, Any]]) -> Callable[[], Mapping[str, Any]]:
+    """Whoever comes first asks the question; whoever comes later waits for the same answer."""
+    lock = threading.Lock()
+    told: list[Probe[Mapping[str, Any]]] = []
+
+    def ask() -> Mapping[str, Any]:
+        with lock:
+            if not told:
+                told.append(probe(question))
+        if not told[0]["ok"]:
+            raise ProbeError(told[0]["error"], told[0]["message"])
+        return told[0]["data"]
+
+    return ask
 
 
 def _failing(message: str) -> Callable[[], SeenPath]:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -26,7 +27,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import connection_loader
+from ansible.plugins.loader import become_loader, connection_loader
 from ansible.template import Templar
 from ansible.utils.path import unfrackpath
 from ansible_collections.privatewave.reconnect.plugins.module_utils._carried import UNKEPT
@@ -111,20 +112,46 @@ class Endpoint:
 
         Whoever asks for it closes it. Not for threads: variables and templates are made for one at a time.
         """
+        return self._at(name, self._known(name).raw_get(name), become=False, plugin="ssh")
+
+    def peer(self, name: str) -> Endpoint:
+        """Another host of the play, as if the task ran for it. Raises `AnsibleError`. Not for threads."""
+        known = self._known(name)
+        variables = known._variable_manager.get_vars(
+            play=self.task.get_play(), host=known._inventory.get_host(name), task=self.task
+        )
+        return self._at(name, variables, self.task.become, self.task.connection or "ssh")
+
+    def _known(self, name: str) -> Any:
         if name not in self.variables["hostvars"]:
             raise AnsibleError(f"{name!r} is not in the inventory")
-        own = dict(self.variables["hostvars"].raw_get(name))
+        return self.variables["hostvars"]
+
+    def _at(self, name: str, variables: Mapping[str, Any], become: bool, plugin: str) -> Endpoint:
+        own = dict(variables)
         templar = Templar(loader=self.loader, variables=own)
         context = self.context.copy()
         context.remote_addr = str(templar.template(own.get("ansible_host", name)))
-        plugin = str(templar.template(own.get("ansible_connection", "ssh")))
+        plugin = str(templar.template(own.get("ansible_connection", plugin)))
         connection = connection_loader.get("ssh" if plugin == "smart" else plugin, context)
         if connection is None:
             raise AnsibleError(f"there is no connection plugin {plugin!r}")
         keywords = {"timeout": context.timeout, "remote_user": self.task.remote_user}
         if context.password:
             keywords["password"] = context.password
-        for part, kind in ((connection, "connection"), (connection._shell, "shell")):
+        parts = [(connection, "connection"), (connection._shell, "shell")]
+        if boolean(templar.template(own.get("ansible_become", become)), strict=False):
+            method = str(templar.template(own.get("ansible_become_method") or self.task.become_method))
+            another = become_loader.get(method)
+            if another is None:
+                raise AnsibleError(f"there is no become plugin {method!r}")
+            connection.set_become_plugin(another)
+            context.set_become_plugin(another.name)
+            keywords.update(become_user=self.task.become_user, become_flags=self.task.become_flags)
+            if context.become_pass:
+                keywords["become_pass"] = context.become_pass
+            parts.append((another, "become"))
+        for part, kind in parts:
             known = C.config.get_plugin_vars(kind, part._load_name)
             part.set_options(
                 task_keys=keywords,
@@ -263,12 +290,23 @@ def ask_all(questions: Mapping[Name, tuple[Callable[[], Any], float]]) -> dict[N
     A question that is busy at its limit is answered ``timed_out``, and what it started here is ended.
     """
     asked = Round()
+    #: The threads that are at work, by question.
+    busy: dict[Name, int] = {}
     for name, (question, limit) in questions.items():
-        asked.ask(name, _in_context(question, limit), limit)
+        asked.ask(name, in_context(partial(_at_work, busy, name, question), limit), limit)
     answers: dict[Name, Probe[Any]] = asked.answers()
-    if any(answer.get("error") == "timed_out" for answer in answers.values()):
-        _end_children()
+    for name, answer in answers.items():
+        if answer.get("error") == "timed_out" and (thread := busy.get(name)):
+            _end_children(thread)
     return answers
+
+
+def _at_work(busy: dict[Name, int], name: Name, question: Callable[[], Any]) -> Any:
+    busy[name] = threading.get_native_id()
+    try:
+        return question()
+    finally:
+        del busy[name]
 
 
 @contextlib.contextmanager
@@ -314,7 +352,8 @@ def _is_open(connection: Any) -> bool:
     return bool(path) and Path(path).exists()
 
 
-def _in_context(question: Callable[[], Any], limit: float) -> Callable[[], Any]:
+def in_context(question: Callable[[], Any], limit: float = float("inf")) -> Callable[[], Any]:
+    """The question for a thread of its own, with the context of this one; it starts nothing after its limit."""
     context = contextvars.copy_context()
     for variable, value in context.items():
         # Ansible's own, by its documentation one for each thread: threads that template would end each other's.
@@ -341,20 +380,24 @@ def _connection_error(error: Any) -> ProbeError:
     return ProbeError("unreachable", message)
 
 
-def _end_children() -> None:
-    """End what connections that are still busy left running: nobody waits for it any more."""
-    for child in _children("self"):
+def _end_children(thread: int) -> None:
+    """End what a thread of this process that is still busy left running: nobody waits for it any more."""
+    for child in _children(f"self/task/{thread}"):
         try:
             os.kill(child, signal.SIGTERM)
         except OSError:
             continue
 
 
-def _children(process: str) -> list[int]:
-    """The processes that a process started and those that they started, the youngest generation first."""
-    try:
-        lines = [path.read_text() for path in Path("/proc", process, "task").glob("*/children")]
-    except OSError:
-        return []
-    own = [number for line in lines for number in line.split()]
-    return [*(child for number in own for child in _children(number)), *map(int, own)]
+def _children(*of: str) -> list[int]:
+    """The processes that threads started, by their folders in /proc, and those that these started, youngest first."""
+    own: list[int] = []
+    for folder in of:
+        with contextlib.suppress(OSError):
+            own += map(int, Path("/proc", folder, "children").read_text().split())
+    return [*(child for number in own for child in _children(*_threads(number))), *own]
+
+
+def _threads(process: int) -> list[str]:
+    """The folders of the threads of a process in /proc."""
+    return [str(path.relative_to("/proc")) for path in Path(f"/proc/{process}/task").glob("*")]

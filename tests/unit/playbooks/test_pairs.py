@@ -25,11 +25,14 @@ def planned(
     [play] = yaml.safe_load((PLAYBOOKS / "diagnose_server.yml").read_text())
     gather = next(task for task in play["tasks"] if task["name"] == "Gather evidence")
     options = gather["privatewave.reconnect.gather"]["judge"]
+    # By the action alone.
+    del options["fix_groups"]
     judge = ", ".join(f"{name}={value.strip('{} ')}" for name, value in options.items())
     evidence = f"(lookup('file', '{folder}/' ~ inventory_hostname ~ '.json') | from_json)"
     gathered = {
         "evidence": f"{{{{ {evidence} }}}}",
         "judgement": f"{{{{ {evidence} | privatewave.reconnect.judge({judge}) }}}}",
+        "ask": options["ask"],
     }
     go_on = [one for one in yaml.safe_load((PLAYBOOKS / "tasks/go_on.yml").read_text()) if "Judge" in one["name"]]
     plan = "reconnect_judgement.verdict.plan | map(attribute='decision') | list + "

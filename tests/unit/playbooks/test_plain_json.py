@@ -20,7 +20,7 @@ def test_nothing_is_read_by_the_filter_that_makes_values_of_ansible() -> None:
 
 
 #: The reader itself, and what reads its own documents, or what the command on this machine says.
-OWN = {"_common.py", "_carried.py", "activation.py", "command.py", "reconnect.py"}
+OWN = {"_common.py", "_carried.py", "activation.py", "command.py", "publish_verdict.py", "reconnect.py"}
 
 
 @pytest.mark.attack("numbers in what a server or a client said that JSON does not have", harm="wrong")

@@ -193,6 +193,101 @@ def test_the_deadline_holds_and_leaves_no_ssh_behind(run: Callable[..., dict[str
     assert ssh_processes(silent_port) == []
 
 
+# ------------------------------------------------------------------------------------------------ many servers
+
+TOGETHER = """
+[servers]
+one
+two ansible_become=true ansible_become_exe={folder}/sudo ansible_become_user=root
+guarded
+wrong reconnect_sip_port=99999
+[fixed]
+one
+two
+[vantage_points]
+near ansible_python_interpreter={folder}/near
+[all:vars]
+ansible_connection=local
+[servers:vars]
+ansible_python_interpreter={folder}/server
+reconnect_addresses=["127.0.0.1"]
+reconnect_test_account=
+reconnect_fail2ban_jail=inventory
+"""
+TOGETHER_PLAY = """
+- hosts: servers
+  gather_facts: false
+  vars:
+    # A play's variable counts more than the inventory's.
+    reconnect_fail2ban_jail: "{{ inventory_hostname }}"
+  tasks:
+    - privatewave.reconnect.gather:
+        servers: "{{ ansible_play_hosts }}"
+        judge:
+          fix_groups: [fixed]
+          ask: [restart_database]
+      register: gathered
+      run_once: true
+    - ansible.builtin.copy:
+        content: "{{ gathered | to_json }}"
+        dest: "{{ inventory_dir }}/gathered.json"
+      run_once: true
+      delegate_to: localhost
+"""
+
+
+def script(file: Path, text: str) -> None:
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o700)
+
+
+def test_one_task_looks_at_many_servers_as_if_it_ran_for_each(tmp_path: Path) -> None:
+    recorded = json.loads(gzip.decompress((ROOT / "tests/evidence/healthy.pbx22.json.gz").read_bytes()))
+    said = {name: recorded[name] for name in ("host", "asterisk", "database")}
+    (tmp_path / "answer").write_text(json.dumps(said))
+    script(tmp_path / "server", f"cat > /dev/null\ncat {tmp_path}/answer")
+    script(tmp_path / "near", f'echo asked >> {tmp_path}/log\nexec {sys.executable} "$@"')
+    script(tmp_path / "sudo", f'echo "$*" >> {tmp_path}/sudone\nwhile [ "$1" != /bin/sh ]; do shift; done\nexec "$@"')
+    (tmp_path / "hosts").write_text(TOGETHER.format(folder=tmp_path))
+    (tmp_path / "play.yml").write_text(TOGETHER_PLAY)
+    environment = dict(
+        os.environ,
+        ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
+        ANSIBLE_STDOUT_CALLBACK="default",
+        ANSIBLE_BECOME_ALLOW_SAME_USER="true",
+        ANSIBLE_COLLECTIONS_PATH=str(ROOT / "collections"),
+    )
+    playbook = Path(sys.executable).parent / "ansible-playbook"
+    ended = subprocess.run(
+        [playbook, "-i", tmp_path / "hosts", tmp_path / "play.yml"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        timeout=300,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    gathered = json.loads((tmp_path / "gathered.json").read_text())
+    assert list(gathered["failures"]) == ["wrong"]
+    assert "reconnect_sip_port is 99999" in gathered["failures"]["wrong"]
+    servers = {name: json.loads(text) for name, text in gathered["servers"].items()}
+    assert sorted(servers) == ["guarded", "one", "two"]
+    for name, one in servers.items():
+        evidence = one["evidence"]
+        assert evidence["name"] == evidence["settings"]["fail2ban_jail"] == name
+        assert evidence["server"]["ok"], evidence["server"]
+        assert fitted({**evidence, **said})["host"] == evidence["host"] != {}
+        assert one["ask"] == (["all"] if name == "guarded" else ["restart_database"])
+        assert one["judgement"] == judge(evidence, False, [], "second", False, one["ask"])
+    # The first look asks once for all of them, and nothing was in doubt.
+    assert (tmp_path / "log").read_text().split() == ["asked"]
+    assert {one["evidence"]["paths"]["near"]["data"]["vantage"] for one in servers.values()} == {"near"}
+    # Only the server whose inventory wants it is asked as another user.
+    (line,) = (tmp_path / "sudone").read_text().splitlines()
+    assert "-u root" in line
+
+
 # ------------------------------------------------------------------------------------------------ looked at again
 
 SILENT = {"ok": False, "seconds": 3.0, "error": "timed_out", "message": "no answer to OPTIONS within 3.0 s"}

@@ -22,6 +22,9 @@ REFUSED = [{"remedy": "restart_database", "cause": "database_stopped", "state": 
 GATHERED = {
     "away": {"evidence": {"server": {"ok": False, "error": "unreachable", "message": "No route to host"}}},
     "judged": {"judgement": JUDGEMENTS["faulty"]},
+    # One task looked at several servers.
+    "beside": {"servers": {"beside": json.dumps({"judgement": JUDGEMENTS["faulty"]}), "other": "{}"}, "failures": {}},
+    "unseen": {"servers": {"other": "{}"}, "failures": {"unseen": "no such port"}},
 }
 
 
@@ -50,7 +53,7 @@ def test_statistics_of_the_job_and_its_exit_code(tmp_path: Path, alone: Any) -> 
     known.write_text(json.dumps({"judgements": JUDGEMENTS, "refused": REFUSED, "gathered": GATHERED}))
     (tmp_path / "callback_plugins").mkdir()
     (tmp_path / "callback_plugins" / "statistics.py").write_text(KEEPS_STATISTICS)
-    inventory = ["-i", "healthy,faulty,refused,away,broken,judged", "-c", "local", "-e", f"@{known}"]
+    inventory = ["-i", "healthy,faulty,refused,away,broken,judged,beside,unseen", "-c", "local", "-e", f"@{known}"]
     python = ["-e", f"ansible_python_interpreter={sys.executable}"]
     environment = {"ANSIBLE_CALLBACKS_ENABLED": "statistics", "STATISTICS": str(tmp_path / "statistics")}
 
@@ -65,6 +68,8 @@ def test_statistics_of_the_job_and_its_exit_code(tmp_path: Path, alone: Any) -> 
         "away": 12,
         "broken": 1,
         "judged": 10,
+        "beside": 10,
+        "unseen": 1,
     }
     assert told["servers"]["refused"] == {
         "outcome": "refused",
@@ -84,5 +89,7 @@ def test_statistics_of_the_job_and_its_exit_code(tmp_path: Path, alone: Any) -> 
         "away.json": "failed",
         "broken.json": "failed",
         "judged.json": "failed",
+        "beside.json": "failed",
+        "unseen.json": "failed",
     }
     assert documents["faulty.json"]["error_message"] is None

@@ -133,6 +133,35 @@ def test_evidence_that_the_action_wrote_is_left_as_it_is(play: Play) -> None:
     assert documents["a.json"]["findings"] == judgement["findings"]
 
 
+def test_what_one_task_says_of_many_servers_is_said_of_each(play: Play) -> None:
+    findings = FACTS["reconnect_judgement"]["findings"]
+    said = {
+        "evidence": {**EVIDENCE, "seconds": 0.5},
+        "judgement": {"verdict": VERDICT},
+        "findings": json.dumps(findings),
+    }
+    once = {
+        "name": "Gather",
+        "gather": {"servers": {"a": json.dumps(said)}, "failures": {"b": "no such port"}},
+        "register": "reconnect_gathered",
+        "run_once": True,
+    }
+    for on_purpose in (False, True):
+        publish = {"privatewave.reconnect.publish_verdict": {"fail_on_fault": on_purpose}}
+        printed, documents = play(once, publish)
+        assert (documents["a.json"]["state"], documents["a.json"]["verdict"]) == ("succeeded", VERDICT)
+        assert documents["a.json"]["findings"] == findings
+        (step,) = documents["a.json"]["timeline"]
+        assert (step["step"], step["state"], step["seconds"]) == ("Gather", "ok", 0.5)
+        assert (documents["b.json"]["state"], documents["b.json"]["error_message"]) == (
+            "failed",
+            "Gather: no such port",
+        )
+        assert documents["b.json"]["timeline"][0]["state"] == "failed"
+        assert "a ➜ Gather: ok  0.5 s" in printed
+        assert "b ➜ Gather: failed" in printed
+
+
 def test_evidence_after_a_remedy_is_kept_beside_the_first(play: Play) -> None:
     later = {**EVIDENCE, "host": {"fixed": True}}
     _unused, documents = play(gather(EVIDENCE), gather(later))

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -244,6 +245,24 @@ def test_a_time_limit_ends_what_was_started(road: Road) -> None:
     pid = int((road.folder / "pid").read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert not [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", HANG]]
+
+
+def test_a_time_limit_ends_nothing_that_another_thread_started() -> None:
+    late: list[subprocess.Popen[bytes]] = []
+
+    def question() -> int:
+        # A process of a process, as of ssh with a proxy command.
+        late.append(subprocess.Popen(["sh", "-c", f"sleep {HANG}1; :"]))
+        return late[0].wait()
+
+    with subprocess.Popen(["sleep", f"{HANG}2"]) as other:
+        try:
+            assert senders.ask_all({"late": (question, 5.0)})["late"].get("error") == "timed_out"
+            assert late[0].wait(50) == -signal.SIGTERM
+            assert not [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", f"{HANG}1"]]
+            assert other.poll() is None
+        finally:
+            other.kill()
 
 
 @pytest.mark.attack("a secret in a module's arguments", harm="leak")

@@ -47,6 +47,8 @@ _STEP_STATES = {
     "runner_retry": "waiting",
 }
 _ERROR_LINE = re.compile(r"^(?:\[ERROR\]:|ERROR!)\s*(.+)")
+#: How the callback shows a step of a server: the server, its state, its seconds.
+_SHOWN = re.compile(r"^(\S+) ➜ .+: (\w+)(?:  ([\d.]+) s)?$", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -271,8 +273,8 @@ class _Seen:
 
     def event(self, event: dict[str, Any]) -> bool:
         """Passes on an event; False, so that ansible-runner keeps no copy on disk."""
-        for line in str(event.get("stdout") or "").splitlines():
-            line = _COLOUR.sub("", line)
+        text = _COLOUR.sub("", str(event.get("stdout") or ""))
+        for line in text.splitlines():
             if (match := _ERROR_LINE.match(line)) and len(self.errors) < 3:
                 self.errors.append(one_line(match[1]))
             self._watch.output(line)
@@ -285,7 +287,14 @@ class _Seen:
             # The callback prints nothing for a step that only decides, notes something, or still waits.
             if state in {"ok", "waiting"} and not event.get("stdout"):
                 return False
-            self._watch.step(StepEnd(data["host"], data.get("task", ""), state, data.get("duration")))
+            step = data.get("task", "")
+            shown = _SHOWN.findall(text)
+            if len(shown) < 2:
+                self._watch.step(StepEnd(data["host"], step, state, data.get("duration")))
+                return False
+            # One task worked for several servers.
+            for server, its_state, seconds in shown:
+                self._watch.step(StepEnd(server, step, its_state, float(seconds) if seconds else None))
         return False
 
 

@@ -30,3 +30,23 @@ def test_what_a_killed_process_left_is_removed_and_nothing_of_another_run(
 def test_nothing_waits_after_a_program_has_ended() -> None:
     with contextlib.closing(pexpect.spawn("true")) as program:
         assert program.ptyproc.delayafterclose == 0
+
+
+def test_a_task_for_several_servers_ends_a_step_of_each() -> None:
+    steps: list[playbook.StepEnd] = []
+    seen = playbook._Seen(playbook.Watch(step=steps.append))
+
+    def ended(stdout: str) -> list[playbook.StepEnd]:
+        steps.clear()
+        data = {"host": "pbx1", "task": "Gather evidence", "duration": 1.5}
+        seen.event({"event": "runner_on_ok", "stdout": stdout, "event_data": data})
+        return steps
+
+    assert ended("\x1b[0;32mpbx1 ➜ Gather evidence: ok  0.5 s\x1b[0m") == [
+        playbook.StepEnd("pbx1", "Gather evidence", "ok", 1.5)
+    ]
+    both = "\x1b[0;32mpbx1 ➜ Gather evidence: ok  0.5 s\x1b[0m\npbx2 ➜ Gather evidence: failed\n    no: such ➜ port: ok"
+    assert ended(both) == [
+        playbook.StepEnd("pbx1", "Gather evidence", "ok", 0.5),
+        playbook.StepEnd("pbx2", "Gather evidence", "failed", None),
+    ]

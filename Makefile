@@ -137,6 +137,7 @@ bench: $(READY) lab ## run the benchmarks, as ratios measured side by side
 	$(BIN)/python tests/bench/servers.py
 	$(BIN)/python tests/bench/store.py
 	$(BIN)/python tests/bench/growth.py
+	$(BIN)/python tests/bench/paths.py
 
 docs: $(READY) ## write the generated pages of docs/
 	@tests/setup/docs

@@ -73,7 +73,7 @@ def probe(size: int, port: int, ca: Path) -> None:
     ]
     seen = path.probe_targets(targets, "control")  # type: ignore[arg-type]
     answered = [
-        one["ok"] and all(step["ok"] for kind in ("tls", "sip", "icmp") for step in one["data"][kind].values())  # type: ignore[literal-required]
+        one["ok"] and all(step["ok"] for kind in ("tls", "sip", "icmp") for step in one["data"][kind].values())
         for one in seen.values()
     ]
     print(json.dumps(sum(answered)))

@@ -115,12 +115,7 @@ _OWNED = re.compile(
 
 def is_sure(text: str) -> bool:
     """Whether a field that names something means that, and is sure of it."""
-    return not (_LEFT_OUT.search(text) or _DENIED.search(text) or is_a_guess(text))
-
-
-def is_a_guess(text: str) -> bool:
-    """Whether who wrote a text is not sure of it."""
-    return _UNSURE.search(text) is not None
+    return not (_LEFT_OUT.search(text) or _DENIED.search(text) or _UNSURE.search(text))
 
 
 def is_one(text: str) -> bool:

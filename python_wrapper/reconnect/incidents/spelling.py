@@ -114,46 +114,14 @@ _YES = (
 )
 _NO = (
     "no|nope|n|false|off|disabled|0|falso|disattivat[oa]|disabilitat[oa]|spent[oa]|nein|falsch|aus|deaktiviert"
-    "|non|niente|d[eé]sactiv[eé]|desactivado"
+    "|non|d[eé]sactiv[eé]|desactivado"
 )
 #: Now it is so: "adesso sì".
 _NOW = r"(?:(?:now|adesso|ora|jetzt|nun|maintenant|ahora)[ ,]{1,3}(?=[jyos]))?"
 _ANSWER = re.compile(
     rf"[\W_]{{0,5}}{_NOW}(?:(?P<yes>{_YES})|(?P<no>{_NO}))\b(?P<rest>.{{0,400}})", re.IGNORECASE | re.DOTALL
 )
-#: After a yes or no these words may take it back.
-_BUT = re.compile(
-    r"\?|\b(?:but|ma|per[oòó]|aber|mais|pero|only|solo|nur|seulement|sometimes|maybe|perhaps|forse|a volte|manchmal"
-    r"|vielleicht|parfois|quiz[aá]s|a veces"
-    # It did not last, or is not so on the device.
-    r"|sporadi\w{2,6}|intermitt?ent\w{0,6}|interm[ei]t\w{2,8}|a tratti|instabil\w?|unstable|instable|inestable"
-    r"|zeitweise|ab und zu"
-    r"|hin und wieder|une fois sur|par moments|de vez en cuando|a ratos|por el momento|occasionally|partly|teilweise"
-    r"|for now|so far|per (?:ora|adesso)|vorerst|bisher|finora|pour l['’]instant|pour le moment|por ahora|de momento"
-    r"|then"
-    r"|lost|drop\w{0,5}|gone|disconnect\w{0,3}|poi|pers[oa]|cade|cadut[oa]|disconness[oa]|dann|danach|weg|getrennt"
-    r"|verloren|puis|ensuite|perdue?s?|déconnect\w{1,3}|coupée?|luego|después|cae|cayó|perdid[oa]|desconect\w{3}"
-    r"|(?:except|tranne|eccetto|salvo|au(?:ß|ss)er|sauf|hormis|menos|excepto)\b.{0,20}\b(?:phone|mobile|handy"
-    r"|telefon\w?"
-    r"|smartphone|cellulare|téléphone|portable|móvil|teléfono|device|gerät))\b",
-    re.IGNORECASE,
-)
-#: Nor is it a yes that it was so, was for a moment, will be, is where something holds, or failed.
-_ELSE = re.compile(
-    r"\b(?:until|till|yesterday|earlier|previously|in the past|used to|it was|before the|fino a|ieri|prima d\w{1,5}|bis"
-    r"|gestern|früher|vorher|vor dem|jusqu\w{0,3}|avant|hasta|ayer|antes|briefly|kurz\w{0,7}|brevemente|brièvement"
-    r"|momentar\w{2,4}"
-    r"|(?:for|per|für|pendant|por) (?:an? |one |una? |une |eine?n? |few |some |pochi |paar |quelques |unos "
-    r"|\d{1,4} ?){1,2}(?:s\b|sec|sek|min|hour|h\b|moment|ore?\b|stunde|heure|hora)\w{0,8}"
-    r"|hopefully|spero|hoffentlich|j['’]espère|espero|soon|almost|quasi|presque|casi|usually|mostly|meistens?"
-    r"|if|when|wenn|falls|sobald|quando|quand|lorsque|cuando|every (?:day|time)"
-    r"|(?:old|other|another) (?:phone|server|account|pbx|device)"
-    r"|un\w{0,4}regist\w{1,6}|offline|errors?|fehler\w{0,8}|errore|erreurs?|time-?outs?|timed out|fail\w{0,4}"
-    r"|fallit[aoi]|expired|abgelaufen|scadut[aoi]|expirée?|stopped|crash\w{0,3}|refused|forbidden|denied|rejected|unavailable"
-    r"|unreachable|false|falso|falsch|disabled|disattivat[oa]|deaktiviert|off)\b"
-    r"|(?<![\w.:,])(?:40\d|4[18]\d|50[0-4]|60[346])\b",
-    re.IGNORECASE,
-)
+#: What says that it is not so.
 _NOT = re.compile(
     r"\b(?:no|non|not|nein|neither|n[eé]|cannot|can['’]t|doesn['’]?t|nicht|kein\w{0,3}|pas|never|mai|nie|jamais|nunca"
     r"|nothing|nichts|rien|nada|niente|nessun\w?)\b",
@@ -210,6 +178,27 @@ _AFTER = _words(
 )
 #: Of what is lacking these say nothing more: "without wifi it does not work".
 _WITHOUT = _words("without senza ohne sans sin")
+
+#: What may stand behind a yes. "Per ora" and "por el momento" take it back, and red is a color, too.
+_CONFIRMS = (_SUBJECT | _NETWORK | _LINKS | _DEVICE | _GOOD | _FINE | _APPS | _AFTER) - _words(
+    "per moment momento momentan n ne red"
+) | _words(
+    """yes you can close sure thanks since with via everything else also too again great stable load loads registered
+    reconnected reinstall tested office mail email speedtest browsing hotspot vpn netflix teams
+    sì si certo grazie anche tutti resto regolare posto normalmente perfettamente tranquillamente stabile con tramite
+    navigo navigazione posta arriva provato registrato riconnesso
+    ja klar danke alles andere auch wieder jetzt seit mit über problemlos tadellos stabil surfen geklappt angemeldet
+    registriert
+    oui merci ça tout à fait aussi depuis matin avec par navigateur ouvre mails passent remarche enregistré reconnecté
+    sí gracias claro todo demás también ya desde por abre registrado"""
+)
+#: The same in several words: a time, a speed, that nothing else is wrong.
+_CONFIRMS_TOGETHER = re.compile(
+    r"\b(?:\d{1,2}[:.h]\d\d|(?:since|seit|dalle|depuis) \d{1,2} ?(?:h|uhr)?|\d{1,4} ?[mk]bit|per (?:hotspot|tutto)"
+    r"|la red|(?:except|tranne|außer|sauf|excepto) privategsm"
+    r"|(?:no|without|keine|ohne|nessun|senza|aucun|sans|ningún|sin) (?:problem\w{0,2}|problème|soucis?|issues?))\b",
+    re.IGNORECASE,
+)
 
 #: The names of the settings that are compared, and what users and clients call them.
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -453,24 +442,27 @@ def is_status(text: str) -> bool:
 
 
 def yes_or_no(text: str) -> bool | None:
-    """Whether a text says yes or no; None where it says neither, takes it back, or is about something else, too."""
-    text = text.strip()[:400]
+    """Whether a text says yes or no; None where it says neither, or anything that is not known to confirm it."""
+    text = text.strip()
     match = _ANSWER.fullmatch(text)
     if match is None:
         return _statement(text)
-    rest, yes = match["rest"], match["yes"]
+    rest, answer = match["rest"], (match["yes"] or match["no"]).lower()
+    yes = match["yes"] is not None
     if not re.search(r"\w", rest) and "?" not in rest:
-        return yes is not None
+        return yes
     sentence = not re.match(r"\s*[,.;:!–-]", rest)
-    if yes is None:
-        # Whoever has no internet is sent to the provider: a no counts only where nothing else is said.
-        return _statement(text) if sentence else None if _statement(rest, otherwise=False) is not False else False
-    if any(word.search(rest) for word in (_BUT, _ELSE, _NOT)) or meant.is_a_guess(rest):
+    if not yes:
+        # Whoever has no internet is sent to the provider: a no counts only where nothing else is said. "N.d." is none.
+        otherwise = None if sentence or answer in _ALSO_ELSEWHERE else False
+        said = _statement(text if sentence else rest, otherwise)
+        return said if sentence or said is False else None
+    words = set(re.findall(r"[^\W_]+", _CONFIRMS_TOGETHER.sub(" ", rest.lower())))
+    if "?" in rest or words - _CONFIRMS:
         return None
-    if sentence and yes.lower() in _ALSO_ELSEWHERE:
-        # "Si funziona", and not "si disconnette", "on vacation" or "ein Kollege sagt".
-        words = set(re.findall(r"[^\W_]+", rest.lower())) if yes.lower() in ("si", "ok", "okay") else set()
-        return True if words & (_GOOD | _FINE) and not words & _DOWN else None
+    if sentence and answer in _ALSO_ELSEWHERE:
+        # "Si funziona", and not "an Internet".
+        return True if answer in ("si", "ok", "okay") and words & (_GOOD | _FINE) else None
     return True
 
 

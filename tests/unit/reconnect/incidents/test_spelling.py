@@ -211,6 +211,9 @@ def test_an_ordinary_word_of_a_sentence_is_no_server() -> None:
                 "Ein Kollege sagt, es geht",
                 "on pbx22 it fails",
                 "Si è disconnesso",
+                # Nothing was said: "non disponibile", "not available", "non communiqué".
+                *("n.d.", "N.D.", "n.a.", "n.c.", "n. d.", "niente", "Niente."),
+                "no" + " " * 400 + "problem",
             )
         ),
         *(
@@ -229,6 +232,9 @@ def test_an_ordinary_word_of_a_sentence_is_no_server() -> None:
                 *("yes, error 403", "ok: 403 Forbidden", "yes (unregistered)", "ja, Fehler", "yes, offline"),
                 *("yes=false", "active: false", "yes i guess", "ja glaub schon", "oui je crois", "yes if i restart"),
                 *("yes when on wifi", "yes on the other server", "yes with the old phone", "yes 408"),
+                # Nor is one with words behind it that no list knows.
+                *("yes as 1006", "sì come 1006", "yes, red", "sì, rosso", "yes but later", "sì, più tardi", "ja, 1006"),
+                *("yes, per ora", "sí, por el momento", "oui, ne marche", "yes " + "ok " * 200 + "later"),
             )
         ),
         *(

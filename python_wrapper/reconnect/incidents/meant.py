@@ -53,12 +53,15 @@ _PLACE = (
     r"|toute l['’]\w+|tout le site|tod[oa] (?:la|el) \w+|standort|branch|site"
 )
 _OTHERS = re.compile(rf"\b(?:{_ALL}|(?P<place>{_PLACE}|{_NOBODY})|(?P<somebody>{_SOMEBODY}))\b", re.IGNORECASE)
-#: Whose account follows, who only says so.
+#: Whose account follows, who only says so, or is only what another one is compared with.
 _REPORTER = re.compile(
-    r"\b(?:contact|contatto|kontakt|ansprechpartner\w{0,2}|melder\w{0,2}|reporter|caller|(?:reported|called|sent) by"
-    r"|gemeldet von"
-    r"|segnala(?:to da)?|signalé par|reportado por|avisa|chiama|referente|callback|call back)[\s:=]{1,3}(?:is |ist "
-    r"|è )?"
+    r"\b(?:contact|contatto|kontakt|ansprechpartner\w{0,2}|melder\w{0,2}|reporter|caller"
+    r"|(?:reported|called|sent|opened|raised|created) by|gemeldet von|eröffnet von|segnala(?:to da)?|apert[oa] da"
+    r"|signalé par|ouvert par|reportado por|abierto por|avisa|chiama(?:re|te|temi)?|referente|contatta(?:re|te)"
+    r"|callback|call back|(?:call|reach) (?:me |us )?(?:back )?(?:at|on)|for info call|reply to"
+    r"|compared? (?:with|to)|(?:un)?like|same as|copy of|copia d\w{1,5}|kopie von|come|wie|next to|accanto a\w{0,4}"
+    r"|vicino a\w{0,4}|neben|neighbou?r of|vicino d\w{1,5}|colleg(?:a|hi) d\w{1,5}|the colleagues? of)[\s:='’]{1,3}"
+    r"(?:is |ist |è )?"
     r"(?:the |l['’]|il |la |le |el |die |der )?\Z",
     re.IGNORECASE,
 )
@@ -88,8 +91,14 @@ _TROUBLE = re.compile(
     r"|same|issues?|errors?|fehler|error[ei]|erreurs?|soucis?|problèmes?|problemas?"
     r"|anche|pure|idem|auch|ebenfalls|genauso|aussi|également|pareil|también|igual"
     r"|not?|non|nicht|pas|cannot|kein\w{0,2}|nessun\w?|aucune?|ningún|ninguna|sin|ohne|senza|sans|offline|down|dead"
-    r"|tot|giù|fuori|hs|en panne|hors|caíd\w{1,2}|unregistered|affected|betroffen|fail\w{0,4}|problem\w{0,2}"
+    r"|tot|ko|giù|fuori|hs|en panne|hors|caíd\w{1,2}|unregistered|affected|betroffen|fail\w{0,4}|problem\w{0,2}"
     r"|weg)\b|n't\b",
+    re.IGNORECASE,
+)
+#: It works.
+_WORKS = re.compile(
+    r"\b(?:works?|working|ok(?:ay)?|fine|registers|registered|funziona(?:nte)?|va(?: bene)?|a posto|registrato"
+    r"|geht|funktioniert|läuft|marche|fonctionne|va bien|funciona)\b(?! (?:only|on and off|solo|nur|seulement))",
     re.IGNORECASE,
 )
 #: … or is not: "the others are not affected".
@@ -133,6 +142,14 @@ def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
     if _LEFT_OUT.search(sentence) or any(not any(begin <= at < end for _, begin, end in others) for at in denied):
         return True
     if accounts and (_SEVERAL.search(sentence) or any(_AND_MORE.match(sentence, one.end()) for one in accounts)):
+        return True
+    named = {_clause(sentence, one) for one in accounts}
+    rest = sentence
+    for begin, end in named:
+        rest = f"{rest[:begin]}{' ' * (end - begin)}{rest[end:]}"
+    # "1005 works, the reception does not": what does not work is not 1005.
+    fine = any(_WORKS.search(sentence, *where) and not _TROUBLE.search(sentence, *where) for where in named)
+    if fine and _TROUBLE.search(rest):
         return True
     for found, begin, end in others:
         owned = found["somebody"] and any(_has(found, one, sentence) for one in accounts)

@@ -68,9 +68,7 @@ class Performed:
 
 class Performer:
     """Performs runs until `cancelled` is set, each until it is withdrawn; see `Performed` for what `superseded` says of
-    the results.
-
-    Raises InputError when the policy is invalid.
+    the results. Where the policy is invalid, they change nothing and say why.
     """
 
     def __init__(
@@ -88,7 +86,7 @@ class Performer:
         self._superseded = superseded
         self._cancelled = cancelled
         self._resumes = resumes
-        self._policy = policy.load(settings)
+        self._policy, self._invalid = policy.in_force(settings)
         self.performed: dict[str, Performed] = {}
         #: The ids of the runs that have begun here: they cannot be given up any more.
         self.began: set[str] = set()
@@ -270,14 +268,15 @@ class Performer:
     ) -> tuple[list[Result], list[str]]:
         request = run.record.request
         groups: Mapping[str, Collection[str]] = {}
-        refusal = ""
+        refusal = self._invalid
         if self._policy.names_groups():
             groups = inventory.load(Path(request.inventory), self._project, self._settings.inventories).groups
         try:
             self._policy.check_asked()
             self._policy.check(groups)
         except InputError as error:
-            refusal = f"{error} Nothing is changed until then."
+            refusal = str(error)
+        refusal = refusal and f"{refusal} Nothing is changed until then."
         steps: list[tuple[datetime, StepEnd]] = []
 
         def step(end: StepEnd) -> None:

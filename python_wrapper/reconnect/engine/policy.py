@@ -188,8 +188,16 @@ class Policy(BaseModel):
         }
 
 
+def in_force(settings: Settings) -> tuple[Policy, str]:
+    """The policy for who only looks, and why nothing may be changed: the default one where the site's is invalid."""
+    try:
+        return load(settings), ""
+    except InputError as error:
+        return load(settings.model_copy(update={"policy": None})), str(error)
+
+
 def load(settings: Settings) -> Policy:
-    """The policy in force. Raises InputError naming what is invalid."""
+    """The policy of the site. Raises InputError naming what is invalid."""
     merged = _read(DEFAULT)
     if settings.policy is not None:
         for part, values in _read(settings.policy).items():

@@ -125,7 +125,8 @@ class Checks(Loop):
     def _is_busy(self, server: str, found: Inventory) -> bool:
         """Whether people work on the server, or another run."""
         groups = [group for group, members in found.groups.items() if server in members]
-        if self._desk.guards.held(server) or policy.load(self._desk.settings).under_maintenance(now(), groups):
+        own, _invalid = policy.in_force(self._desk.settings)
+        if self._desk.guards.held(server) or own.under_maintenance(now(), groups):
             return True
         open_run = (
             sa.select(_RUNS.c.run_id)

@@ -173,7 +173,7 @@ class Inbox(Loop):
         if polled and queues.get(incident.tracker) and details.queue not in queues[incident.tracker]:
             return "ignored", f"The queue {details.queue} is not polled.", None
         about_account = bool(own.fields.account and details.fields.get(own.fields.account, "").strip())
-        site = policy.load(settings).incidents
+        site = policy.in_force(settings)[0].incidents
         asked = Asked(
             playbook=FIX if about_account else DIAGNOSE,
             incident=incident,

@@ -315,18 +315,21 @@ def test_an_undo_of_both_nodes_of_a_pair_changes_one_at_a_time(pairs: Workplace)
 
 
 @pytest.mark.parametrize(
-    ("names", "sentence"),
+    ("text", "sentence"),
     [
-        ("[pair_a, pair_x]", "The pair 'pair_x' of the policy is no group of the inventory."),
-        ("[pair_a, one]", "The pair 'one' of the policy needs two servers in the inventory. It has 1."),
+        ("pairs: [pair_a, pair_x]", "The pair 'pair_x' of the policy is no group of the inventory."),
+        ("pairs: [pair_a, one]", "The pair 'one' of the policy needs two servers in the inventory. It has 1."),
+        ("pairs: []\npairs: []", "has 'pairs' twice: only the last would count."),
+        ("pairs: [", "is not YAML"),
+        ("limits: {budget: 0}", "limits.budget: input should be greater"),
     ],
 )
-def test_a_pair_that_is_none_is_one_sentence_and_changes_nothing(
-    pairs: Workplace, tmp_path: Path, names: str, sentence: str
+def test_a_policy_that_is_wrong_is_one_sentence_and_changes_nothing(
+    pairs: Workplace, tmp_path: Path, text: str, sentence: str
 ) -> None:
     with (pairs.inventory / "hosts").open("a") as hosts:
         hosts.write("[one]\npbx1\n")
-    (tmp_path / "policy.yml").write_text(f"pairs: {names}\n")
+    (tmp_path / "policy.yml").write_text(f"{text}\n")
     ended = pairs.diagnose("pbx3", "--apply", "--json")
     assert (touched(pairs), sentence in json.dumps(ended.json()["remedies"])) == ([], True), ended.stderr
 

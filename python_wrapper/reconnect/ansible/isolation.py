@@ -28,6 +28,9 @@ _INVENTORY = "/runner/inventory"
 _SSH = Path("~/.ssh")
 _AGENT = "SSH_AUTH_SOCK"
 _PASSED = (_AGENT, "USER")
+#: What names files with passwords. One that was typed is a file of a process (see `terminal.secret_file`).
+_PASSWORDS = ("ANSIBLE_VAULT_PASSWORD_FILE", "ANSIBLE_BECOME_PASSWORD_FILE")
+_OF_A_PROCESS = Path("/proc")
 #: What ansible-runner refuses, and a file in it.
 _NEVER = ("/", "/home", "/usr")
 
@@ -57,11 +60,16 @@ class Isolation:
         if shutil.which(ENGINE) is None:
             # ansible-runner would end this process.
             raise InputError(f"There is no {ENGINE} to run the playbook in '{self.image}'. Install it.")
-        read = [_mount(path, path, "ro") for path in (*reads, *self.mounts)]
+        if any(path.is_relative_to(_OF_A_PROCESS) for path in _passwords().values()):
+            raise InputError("A password that was typed does not reach an execution environment. Give it in a file.")
+        read = [_mount(path, path, "ro") for path in (*reads, *self.mounts, *_passwords().values())]
         own = [_mount(_SSH.expanduser(), Path("/root/.ssh"), "ro")] if _SSH.expanduser().is_dir() else []
-        # Where a terminal outlives a login, or after su, it is gone or another user's. ssh does without.
-        place = os.environ.get(_AGENT, "")
-        agent = [_mount(Path(place), Path(place), "rw")] if place and os.access(place, os.W_OK) else []
+        # Where a terminal outlives a login, or after su, it is gone or another user's. ssh does without, as where it
+        # cannot be mounted.
+        agent = []
+        if (place := os.environ.get(_AGENT, "")) and os.access(place, os.W_OK):
+            with contextlib.suppress(InputError):
+                agent.append(_mount(Path(place), Path(place), "rw"))
         written = [_mount(path, path, "rw") for path in writes]
         return {
             "process_isolation": True,
@@ -76,6 +84,7 @@ class Isolation:
         """The variables of a play as they are in the container: with those of Ansible and ssh and who holds a lease,
         which it does not get from this process, and with its own path of programs."""
         passed = {name: value for name, value in os.environ.items() if name.startswith("ANSIBLE_") or name in _PASSED}
+        passed |= {name: str(path) for name, path in _passwords().items()}
         return {name: value for name, value in {**passed, **variables}.items() if name != "PATH"}
 
     def command(self, words: Sequence[str], inventory: Path) -> list[str]:
@@ -93,6 +102,12 @@ class Isolation:
                 timeout=ENGINE_SECONDS,
                 check=False,
             )
+
+
+def _passwords() -> dict[str, Path]:
+    """The files with passwords that Ansible reads itself, by the variables that name them."""
+    named = {name: os.environ.get(name, "") for name in _PASSWORDS}
+    return {name: expanded(Path(file)).absolute() for name, file in named.items() if file}
 
 
 def _mount(path: Path, there: Path, mode: str) -> str:

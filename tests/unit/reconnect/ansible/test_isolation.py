@@ -131,6 +131,23 @@ def test_an_agent_is_mounted_while_it_is_there(monkeypatch: pytest.MonkeyPatch) 
         assert mounts(Isolation("image")) == [f"{agent}:{agent}:rw"]
 
 
+def test_an_agent_that_cannot_be_mounted_is_left_out(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (installed / "a:b").touch()
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(installed / "a:b"))
+    assert mounts(Isolation("image")) == []
+
+
+def test_files_of_passwords_are_there(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (installed / "vault").touch()
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", "~/vault")
+    file = str(installed / "vault")
+    assert mounts(Isolation("image")) == [f"{file}:{file}:ro"]
+    assert Isolation("image").environment({})["ANSIBLE_VAULT_PASSWORD_FILE"] == file
+    monkeypatch.setenv("ANSIBLE_BECOME_PASSWORD_FILE", "/proc/1/fd/7")
+    with pytest.raises(InputError, match=r"typed does not reach an execution environment\. Give it in a file\."):
+        mounts(Isolation("image"))
+
+
 def test_a_mount_may_be_in_the_home_folder(installed: Path) -> None:
     (installed / "keys").mkdir()
     assert mounts(Isolation("image", [Path("~/keys")])) == [f"{installed}/keys:{installed}/keys:ro"]

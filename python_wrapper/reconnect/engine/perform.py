@@ -221,9 +221,7 @@ class Performer:
         record.finished_at = now()
         record.exit_code = exit_codes.worst(codes)
         try:
-            if reported:
-                escalation.decide(run, results, self._settings, self._policy.blast_radius.window)
-            self._keep(run, results)
+            self._keep(run, results, reported)
         except TakenError as error:
             return self._leave(run, error)
         except ReconnectError as error:
@@ -236,15 +234,21 @@ class Performer:
         traces.ended(run, results, self._settings)
         return reported
 
-    def _keep(self, run: Run, results: list[Result]) -> None:
-        """Keeps how the run ended. Raises ReconnectError."""
+    def _keep(self, run: Run, results: list[Result], reported: bool) -> None:
+        """Keeps how the run ended, and what it escalates. Raises ReconnectError."""
         report = comment.markdown(run.record, results)
-        try:
+
+        def keep() -> None:
+            if reported:
+                escalation.decide(run, results, self._settings, self._policy.blast_radius.window)
             run.finish(results, report)
+
+        try:
+            keep()
         except StoreError:
             # As in `perform`. It may have kept the end before it was restarted.
             if run.read().finished_at is None:
-                run.finish(results, report)
+                keep()
 
     def _leave(self, run: Run, error: TakenError) -> bool:
         """Keeps and tells nothing: whoever has the run now does."""

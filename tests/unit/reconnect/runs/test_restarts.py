@@ -14,6 +14,8 @@ from pydantic import SecretStr
 from reconnect.ansible.project import Project
 from reconnect.engine.perform import Performer
 from reconnect.errors import StoreError
+from reconnect.incidents import escalation
+from reconnect.names import Incident
 from reconnect.result import Result, now
 from reconnect.runs import database
 from reconnect.runs.store import Run, Runs
@@ -98,28 +100,29 @@ def test_only_who_knows_that_it_was_there_waits_for_the_first_answer(
 
 
 @pytest.mark.attack("the database is restarted in the middle of what begins or ends a run")
-@pytest.mark.parametrize("write", ["save", "finish"])
+@pytest.mark.parametrize("write", ["save", "finish", "decide"])
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_run_begins_and_ends_once_where_the_database_broke_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str, kept: bool
 ) -> None:
     settings = Settings(state_dir=tmp_path)
-    run = Runs(settings).create(a_request())
+    run = Runs(settings).create(a_request(incident=Incident("rt", "17")))
     performer = Performer(Project(tmp_path), settings, MagicMock(), threading.Event())
     result = {"run_id": run.run_id, "state": "succeeded", "playbook": "p", "mode": "diagnose", "server": "alpha"}
     found = {"started_at": now(), "finished_at": now(), "verdict": {"outcome": "healthy"}}
     ended = Result.model_validate(result | found)
     monkeypatch.setattr(performer, "_perform", lambda run, held: performer._finish(run, [ended], []))
-    writes, real = [], getattr(Run, write)
+    place: Any = escalation if write == "decide" else Run
+    writes, real = [], getattr(place, write)
 
-    def broken_off(self: Run, *given: Any) -> None:
+    def broken_off(*given: Any) -> None:
         writes.append(write)
         if len(writes) > 1 or kept:
-            real(self, *given)
+            real(*given)
         if len(writes) == 1:
             raise StoreError("terminating connection")
 
-    monkeypatch.setattr(Run, write, broken_off)
+    monkeypatch.setattr(place, write, broken_off)
     performer.perform(run)
 
     assert (run.read().exit_code, run.read().endings) == (0, {"alpha": "healthy"})

@@ -29,6 +29,11 @@ def one_line(text: object, limit: int = 400) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 server``, ``2 servers``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """`text` with its line breaks and tabs kept and everything else that is not printable shown as an escape."""
     return HIDDEN.sub(lambda match: match[0] if match[0] in "\n\t" else escape(match[0]), text)

@@ -50,10 +50,12 @@ def show_judgement(console: Console, server: str, judgement: Judgement) -> None:
 
 def show_causes(console: Console, causes: Iterable[Cause]) -> None:
     """One line per cause of the catalogue."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for cause in causes:
-        table.add_row(Text(cause.name, "bold"), cause.runbook_step, cause.policy, Text(cause.title))
-    console.print(table)
+    rows = [(cause.name, cause.runbook_step, cause.policy, cause.title) for cause in causes]
+    name, step, policy, _ = (max(map(len, column), default=0) for column in zip(*rows, strict=True))
+    for row in rows:
+        # Never wrapped: programs read it.
+        rest = f"  {row[1]:{step}}  {row[2]:{policy}}  {row[3]}"
+        console.print(Text.assemble((f"{row[0]:{name}}", "bold"), rest), soft_wrap=True)
 
 
 def show_cause(console: Console, cause: Cause) -> None:

@@ -21,7 +21,7 @@ from reconnect.runs import unsent
 from reconnect.runs.record import Pending
 from reconnect.runs.store import Run, Runs
 from reconnect.settings import Settings
-from reconnect.text import one_line
+from reconnect.text import counted, one_line
 
 
 def waiting(settings: Settings) -> list[Run]:
@@ -49,7 +49,7 @@ def told(run: Run, settings: Settings) -> str:
     pending, what = record.pending, "question" if record.question else "report"
     if pending is None:
         return f"{run.run_id}  {incident}  the {what} has not been tried yet"
-    times = f"tried {pending.attempts} time{'' if pending.attempts == 1 else 's'} since {rfc3339(pending.since)}"
+    times = f"tried {counted(pending.attempts, 'time')} since {rfc3339(pending.since)}"
     if pending.given_up:
         return f"{run.run_id}  {incident}  GIVEN UP, {what} {times}: {one_line(pending.error_message)}"
     again = f", again at {rfc3339(pending.next_at)}" if pending.next_at else ""

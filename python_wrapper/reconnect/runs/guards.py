@@ -23,7 +23,7 @@ from reconnect.runs import tables
 from reconnect.runs.database import engine_of, is_shared, reading, writing, writing_of
 from reconnect.runs.record import Hold
 from reconnect.settings import Settings
-from reconnect.text import one_line
+from reconnect.text import counted, one_line
 
 _HOLDS, _REMEDIES, _RUNS = tables.holds, tables.remedies, tables.runs
 #: The `server` of a hold on everything.
@@ -283,8 +283,8 @@ def _standing(connection: sa.Connection, wish: Wish, reach: Reach) -> Permission
         before = f" Run {told.run_id} escalated it for {told.server}." if told else ""
         return Permission(
             False,
-            f"{wish.remedy} was begun on {len(servers) - 1} servers within {reach.window // 60} minutes. That is the "
-            f"limit: find out what they have in common.{before}",
+            f"{wish.remedy} was begun on {counted(len(servers) - 1, 'server')} within "
+            f"{counted(reach.window // 60, 'minute')}. That is the limit: find out what they have in common.{before}",
             escalate=told is None,
         )
     verified = {row.server for row in same if row.state == DONE}

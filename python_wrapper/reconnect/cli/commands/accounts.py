@@ -12,6 +12,7 @@ from reconnect.ansible import accounts, inventory, project
 from reconnect.cli import terminal
 from reconnect.cli.options import InventorySource, Json
 from reconnect.exit_codes import ExitCode
+from reconnect.text import counted
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,5 +39,6 @@ def validate(inventory_source: InventorySource = None, as_json: Json = False) ->
         for mistake in found.mistakes:
             terminal.stderr().print(Text(f"{mistake.where}: {mistake.sentence}"), soft_wrap=True)
         if not found.mistakes:
-            terminal.stdout().write(f"{found.accounts} accounts of {found.servers} servers, no mistakes.")
+            what = f"{counted(found.accounts, 'account')} of {counted(found.servers, 'server')}"
+            terminal.stdout().write(f"{what}, no mistakes.")
     raise typer.Exit(ExitCode.USAGE if found.mistakes else ExitCode.OK)

@@ -67,6 +67,8 @@ def approvals(as_json: Json = False) -> None:
         why = f": {one.comment}" if one.comment else ""
         until = f", until {rfc3339(one.expires_at)}" if one.state == "pending" else ""
         terminal.stdout().say(f"{one.approval_id}  run {one.run_id}  asked by {who}  {one.state}{decided}{until}{why}")
+    if not found:
+        terminal.stderr().say("There is no approval.")
 
 
 def approve(approval: ApprovalId, yes: Yes = False) -> None:

@@ -30,8 +30,6 @@ def outbox(as_json: Json = False) -> None:
         terminal.stdout().json([run.record.model_dump(mode="json") for run in waiting])
     else:
         _list(waiting, loaded)
-        if not waiting:
-            terminal.stderr().say("Nothing is pending.")
 
 
 def resume(verbose: Verbose = False) -> None:
@@ -46,3 +44,5 @@ def resume(verbose: Verbose = False) -> None:
 def _list(runs: list[Run], loaded: Settings) -> None:
     for run in runs:
         terminal.stdout().print(Text(resuming.told(run, loaded)), soft_wrap=True)
+    if not runs:
+        terminal.stderr().say("Nothing is pending.")

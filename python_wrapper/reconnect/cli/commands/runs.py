@@ -90,8 +90,10 @@ def show_stats(as_json: Json = False) -> None:
     lines = stats.stats(Runs(settings.load()))
     if as_json:
         terminal.stdout().json([asdict(line) for line in lines])
-    else:
+    elif lines:
         stats.show(terminal.stdout(), lines)
+    else:
+        terminal.stderr().say("There is no run yet.")
 
 
 def write_bundle(

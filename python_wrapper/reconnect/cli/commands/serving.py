@@ -86,8 +86,11 @@ def remove_user(name: Annotated[str, typer.Argument(metavar="NAME", help="A user
 @users.command("list")
 def list_users() -> None:
     """List the users."""
-    for user in People(settings.load()).users():
+    found = People(settings.load()).users()
+    for user in found:
         terminal.stdout().print(Text(f"{user.name}  {user.role}"), soft_wrap=True)
+    if not found:
+        terminal.stderr().say("There is no user.")
 
 
 @tokens.callback()
@@ -119,9 +122,12 @@ def remove_token(
 @tokens.command("list")
 def list_tokens() -> None:
     """List the tokens that are valid."""
-    for token_id, person in People(settings.load()).tokens():
+    found = People(settings.load()).tokens()
+    for token_id, person in found:
         servers = ", ".join(sorted(person.servers or [])) or "all servers"
         terminal.stdout().print(Text(f"{token_id}  {person.name}  {person.role}  {servers}"), soft_wrap=True)
+    if not found:
+        terminal.stderr().say("There is no valid token.")
 
 
 def _password() -> str:

@@ -11,7 +11,7 @@ from reconnect import machine, names, settings
 from reconnect.cli import terminal
 from reconnect.errors import InputError
 from reconnect.names import Incident
-from reconnect.text import one_line
+from reconnect.text import counted, one_line
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -108,4 +108,4 @@ def _deed(connection: Connection, what: What, subject: str, data: dict[str, obje
 
 
 def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
+    return counted(count, "run")

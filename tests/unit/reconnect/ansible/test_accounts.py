@@ -54,7 +54,7 @@ def test_three_hundred_accounts_without_a_mistake(inventory: Path, capfd: pytest
     common = "group: {name: a, server: pbx1, defaults: {password: '{{ x }}'}}\n"
     (inventory / "accounts" / "a.yml").write_text(f"{common}accounts:\n{entries}")
     assert cli.run(["accounts", "validate", "--inventory", str(inventory)]) == 0
-    assert "300 accounts of 1 servers" in capfd.readouterr().out
+    assert "300 accounts of 1 server," in capfd.readouterr().out
 
 
 def test_no_registry_is_one_sentence(inventory: Path, capfd: pytest.CaptureFixture[str]) -> None:

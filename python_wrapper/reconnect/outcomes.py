@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from reconnect import texts
 from reconnect.result import Result, Verdict, ending
@@ -34,6 +34,12 @@ class Answer(BaseModel):
     level: Level | None = None
     tell_user: bool = False
 
+    @model_validator(mode="after")
+    def _has_a_level(self) -> Answer:
+        if (self.do == "move") is not (self.level is not None):
+            raise ValueError("'move' needs a level, second_level or third_level, and the others none")
+        return self
+
 
 class Ending(BaseModel):
     """A row of the table; the fields are described at the head of `outcomes.yml`."""
@@ -52,6 +58,13 @@ def table() -> dict[str, Ending]:
     """All rows, by outcome or by the state of a run that did not succeed."""
     rows = yaml.load(FILE.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
     return TypeAdapter(dict[str, Ending]).validate_python(rows)
+
+
+def known(name: str) -> str:
+    """The name of a row, as it is. Raises ValueError where there is none."""
+    if name not in table():
+        raise ValueError(f"'{name}' is no outcome: use {', '.join(table())}")
+    return name
 
 
 def of(result: Result) -> Ending:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from reconnect import exit_codes, log, outcomes, texts
+from reconnect import exit_codes, invalid, log, outcomes, texts
 from reconnect.ansible import inventory
 from reconnect.ansible.isolation import Isolation
 from reconnect.ansible.playbook import KILL_SECONDS, Ended, Play, PlayEnd, PlayRunner, StepEnd, Watch, remove_left
@@ -551,8 +551,8 @@ def _collected(run: Run, documents: Path, server: str, handed_over: dict[str, An
         return Result.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return f"The result document of {server} is not valid: {one_line(where, 120)}: {first['msg'].lower()}."
+        said = f"{invalid.where(first)}: {invalid.in_a_sentence(first)}"
+        return f"The result document of {server} is not valid: {said}."
     except (ValueError, AttributeError, TypeError, RecursionError, OSError) as error:
         return f"Cannot read the result document of {server}: {one_line(error, 160)}."
 

@@ -5,7 +5,6 @@ policy.yml beside this module says what each part means; a site's own file is la
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime, time
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from reconnect import names
+from reconnect import invalid, names
 from reconnect.errors import InputError
 from reconnect.hours import Hours, within
 from reconnect.machine import expanded
@@ -207,11 +206,8 @@ def load(settings: Settings) -> Policy:
         return Policy.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise InputError(
-            f"The policy {one_line(settings.policy)} is invalid: {one_line(where, 80)}: {said[:1].lower()}{said[1:]}."
-        ) from None
+        said = f"{invalid.where(first)}: {invalid.in_a_sentence(first)}"
+        raise InputError(f"The policy {one_line(settings.policy)} is invalid: {said}.") from None
 
 
 def _read(file: Path) -> dict[Any, Any]:
@@ -221,7 +217,7 @@ def _read(file: Path) -> dict[Any, Any]:
         if len(text) > MAX_BYTES:
             raise InputError(f"The policy {one_line(file)} is larger than {MAX_BYTES // 1024} KiB.")
         loader = yaml.SafeLoader(text)
-        if twice := _twice(node := loader.get_single_node()):
+        if twice := invalid.twice(node := loader.get_single_node()):
             raise InputError(
                 f"The policy {one_line(file)} has '{one_line(twice, 80)}' twice: only the last would count. Write one."
             )
@@ -237,21 +233,3 @@ def _read(file: Path) -> dict[Any, Any]:
             " 'incidents' or 'maintenance'."
         )
     return content
-
-
-def _twice(root: yaml.Node | None) -> str:
-    """A name that stands in a map of the policy twice; empty where none does."""
-    left, seen = [root], set()
-    while left:
-        # An alias may lead back.
-        if id(node := left.pop()) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            names = Counter(str(key.value) for key, _ in node.value)
-            if twice := next((name for name, number in names.items() if number > 1), ""):
-                return twice
-            left += [value for _, value in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            left += node.value
-    return ""

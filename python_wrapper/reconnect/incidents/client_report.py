@@ -18,6 +18,7 @@ from typing import Annotated, Any, BinaryIO
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from reconnect import invalid
 from reconnect.common import plain_json
 from reconnect.errors import InputError
 from reconnect.incidents import spelling
@@ -100,12 +101,9 @@ def read_from(file: BinaryIO, path: Path) -> ClientReport:
         report = ClientReport.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        said = f"{invalid.where(first)}: {invalid.in_a_sentence(first)}"
         known = ", ".join(ClientReport.model_fields)
-        raise InputError(
-            f"The client report {one_line(path)} is invalid: {one_line(where, 80)}: {first['msg'].lower()} "
-            f"(its fields are {known})."
-        ) from None
+        raise InputError(f"The client report {one_line(path)} is invalid: {said} (its fields are {known}).") from None
     report.log = report.log[-MAX_LOG_LINES:]
     report.settings = _named(report.settings)
     return report

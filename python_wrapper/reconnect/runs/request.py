@@ -16,11 +16,11 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from reconnect import invalid
 from reconnect.errors import InputError
 from reconnect.names import IncidentName
 from reconnect.result import Mode, PlannedRemedy
 from reconnect.settings import trackers
-from reconnect.text import one_line
 from reconnect.texts import Language
 
 Playbook = Literal["diagnose-server.yml", "fix-account-config.yml"]
@@ -329,8 +329,7 @@ class Asked(Options):
             first = error.errors()[0]
             flags = {one.name: one.flag for one in cls.options(playbook)}
             where = "".join(f"{flags.get(str(part), part)}: " for part in first["loc"][:1])
-            sentence = first["msg"].removeprefix("Value error, ")
-            raise InputError(f"{where}{one_line(sentence, 300)}.") from None
+            raise InputError(f"{where}{invalid.sentence(first)}.") from None
 
     @classmethod
     def at_service(cls) -> dict[str, FieldInfo]:

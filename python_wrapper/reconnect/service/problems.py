@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from reconnect import invalid
 from reconnect.errors import InputError, ReconnectError, TrackerError
 from reconnect.text import one_line
 
@@ -33,9 +34,7 @@ def explained(error: Exception) -> Problem:
         return Problem(error.status_code, f"{HTTPStatus(error.status_code).phrase}.", **dict(error.headers or {}))
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        sentence = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
-        return Problem(422, f"{one_line(where, 120)}: {one_line(sentence, 300)}.")
+        return Problem(422, f"{invalid.where(first)}: {invalid.sentence(first)}.")
     if isinstance(error, InputError):
         return Problem(422, one_line(error, 1000))
     if isinstance(error, TrackerError):

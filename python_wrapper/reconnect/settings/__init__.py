@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
 
-from reconnect import files, machine
+from reconnect import files, invalid, machine
 from reconnect import outcomes as table
 from reconnect.errors import InputError
 from reconnect.outcomes import Answer
@@ -77,7 +84,7 @@ class Settings(BaseSettings, Trackers):
     traces_url: str | None = Field(default=None, pattern=r"^https?://[^/@\s]+(/\S*)?$")
     """Where a collector of OpenTelemetry takes traces: OTLP over HTTP, for example `http://127.0.0.1:4318/v1/traces`."""
 
-    outcomes: dict[str, Answer] = {}
+    outcomes: dict[Annotated[str, AfterValidator(table.known)], Answer] = {}
     """What each ending of a run does to its incident; rows that are not here are those of `outcomes.yml`."""
 
     database: SecretStr | None = None
@@ -163,13 +170,32 @@ def load() -> Settings:
     if file is not None and files.kind(file) != "file":
         raise InputError(f"There is no settings file at '{one_line(file)}'.")
     try:
+        if file is not None:
+            _check(file)
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        said = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
-        name = ".".join(str(part) for part in first["loc"])
-        variable = "RECONNECT_" + "_".join(str(part) for part in first["loc"]).upper()
-        where = f"{variable} (in a file: {name})" if file else variable
+        said = "there is no such setting" if first["type"] == "extra_forbidden" else invalid.in_a_sentence(first)
+        # A variable names a part of a section; what is in that is JSON.
+        variable = "RECONNECT_" + "_".join(str(part) for part in first["loc"][:2]).upper()
+        where = f"{variable} (in a file: {invalid.where(first)})" if file else variable
         raise InputError(f"The setting {one_line(where, 160)} is invalid: {said}.") from None
+    except SettingsError as error:
+        name = (re.findall(r'field "(\w+)"', str(error)) or ["…"])[0].upper()
+        raise InputError(
+            f"The variable RECONNECT_{name}, or one that begins so, is invalid: write lists and fields as JSON."
+        ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"Cannot read the settings: {one_line(error, 200)}.") from None
+
+
+def _check(file: Path) -> None:
+    """Raises InputError where a settings file has no fields, or one of them twice."""
+    with file.open("rb") as opened:
+        root = yaml.SafeLoader(opened).get_single_node()
+    shown = f"The settings file '{one_line(file)}'"
+    if twice := invalid.twice(root):
+        raise InputError(f"{shown} has '{one_line(twice, 80)}' twice: only the last would count. Write one.")
+    names = [key.tag.rpartition(":")[2] for key, _ in root.value] if isinstance(root, yaml.MappingNode) else [""]
+    if root is not None and not {"str", "merge"}.issuperset(names):
+        raise InputError(f"{shown} needs lines 'name: value'.")

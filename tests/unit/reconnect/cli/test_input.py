@@ -159,6 +159,45 @@ def test_a_misspelt_setting_is_named(workplace: Workplace, line: str, name: str)
     assert (ended.code, ended.stderr) == (2, said)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rt: {url: a}\nkeep_days: 2\nrt: {}", "The settings file 'FILE' has 'rt' twice: only the last would count."),
+        ("[1]", "The settings file 'FILE' needs lines 'name: value'."),
+        ("1: 2", "The settings file 'FILE' needs lines 'name: value'."),
+        ("rt:", "The setting RECONNECT_RT (in a file: rt) is invalid: write fields, 'name: value'."),
+        ("keep_days: 0", "The setting RECONNECT_KEEP_DAYS (in a file: keep_days) is invalid: it must be more than 0."),
+        (
+            "service: {polls: {rt: {queues: a}}}",
+            "The setting RECONNECT_SERVICE_POLLS (in a file: service.polls.rt.queues) is invalid: write a list.",
+        ),
+        (
+            "outcomes: {not_an_isue: {do: comment}}",
+            "The setting RECONNECT_OUTCOMES_NOT_AN_ISUE (in a file: outcomes.not_an_isue) is invalid: 'not_an_isue' is "
+            "no outcome: use healthy,",
+        ),
+        (
+            "outcomes: {healthy: {do: move}}",
+            "The setting RECONNECT_OUTCOMES_HEALTHY (in a file: outcomes.healthy) is invalid: 'move' needs a level",
+        ),
+    ],
+)
+def test_a_mistake_in_the_settings_file_is_one_sentence(workplace: Workplace, text: str, said: str) -> None:
+    file = workplace.folder / "settings.yml"
+    file.write_text(f"{text}\n")
+    workplace.environment["RECONNECT_SETTINGS"] = str(file)
+    ended = workplace.reconnect("runs")
+    assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)
+    assert ended.stderr.startswith(f"reconnect: {said.replace('FILE', str(file))}")
+
+
+def test_a_list_of_the_environment_is_json(workplace: Workplace) -> None:
+    workplace.environment["RECONNECT_SERVICE_POLLS"] = "rt"
+    ended = workplace.reconnect("runs")
+    said = "The variable RECONNECT_SERVICE, or one that begins so, is invalid: write lists and fields as JSON."
+    assert (ended.code, ended.stderr) == (2, f"reconnect: {said}\n")
+
+
 def test_an_account_without_its_server_names_the_option(workplace: Workplace) -> None:
     assert "Give --server SERVER, or" in workplace.reconnect("fix-account-config", "1005").stderr
 
@@ -284,8 +323,19 @@ def test_a_client_report_reaches_the_playbook_as_data(workplace: Workplace, tmp_
         ("runs --server alpha", "There is no such run."),
         ("holds", "Nothing is on hold."),
         ("outbox", "Nothing is pending."),
+        ("resume", "Nothing is pending."),
+        ("stats", "There is no run yet."),
+        ("users list", "There is no user."),
+        ("tokens list", "There is no valid token."),
     ],
 )
 def test_an_empty_list_says_so_and_leaves_standard_output_empty(workplace: Workplace, command: str, said: str) -> None:
     ended = workplace.reconnect(*command.split())
     assert (ended.code, ended.stdout, ended.stderr) == (0, "", f"{said}\n")
+
+
+def test_each_cause_is_one_line_of_a_pipe(workplace: Workplace) -> None:
+    lines = workplace.reconnect("causes").stdout.splitlines()
+    causes = json.loads(workplace.reconnect("causes", "--json").stdout)
+    assert [line.split()[0] for line in lines] == [cause["name"] for cause in causes]
+    assert all(line.endswith(cause["title"]) for line, cause in zip(lines, causes, strict=True))

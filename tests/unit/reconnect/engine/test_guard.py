@@ -321,7 +321,7 @@ def test_an_undo_of_both_nodes_of_a_pair_changes_one_at_a_time(pairs: Workplace)
         ("pairs: [pair_a, one]", "The pair 'one' of the policy needs two servers in the inventory. It has 1."),
         ("pairs: []\npairs: []", "has 'pairs' twice: only the last would count."),
         ("pairs: [", "is not YAML"),
-        ("limits: {budget: 0}", "limits.budget: input should be greater"),
+        ("limits: {budget: 0}", "limits.budget: it must be 1 or more."),
     ],
 )
 def test_a_policy_that_is_wrong_is_one_sentence_and_changes_nothing(

@@ -141,7 +141,7 @@ def test_the_mode_is_what_a_run_may_do(given: dict[str, bool], mode: str) -> Non
         ({"apply": True, "check": True}, "--apply and --check exclude each other."),
         ({"yes": True, "check": True}, "--yes and --check exclude each other."),
         ({"idle_test": 30, "timeout": 100}, "--idle-test 30 takes a --timeout of at least 120 s."),
-        ({"idle_test": 7}, "--idle-test: Input should be greater than or equal to 8."),
+        ({"idle_test": 7}, "--idle-test: it must be 8 or more."),
         ({"timeout": float("nan")}, "--timeout: "),
         ({"watch": "x"}, "--watch: "),
         ({"incident": "rt"}, "'rt' is not an incident. Give TRACKER:ID, for example rt:17."),

@@ -51,8 +51,9 @@ def _leave() -> None:
                 one.flush()
     # Where it cannot be flushed, the interpreter says so, and ends as it does then.
     with contextlib.suppress(Exception):
-        for stream in (sys.stdout, sys.stderr):
-            if not stream.closed:
+        # Whoever puts others in their places leaves in these what was written before.
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            if stream and not stream.closed:
                 stream.flush()
         os._exit(_codes[-1])
 

@@ -76,6 +76,10 @@ if action == 'later':
     atexit.register(lambda: print('last', end=''))
     threading.Thread(target=lambda: (started.wait(0.2), print('in a thread', end=' '))).start()
     sys.exit(4)
+if action == 'replace':
+    import io
+    print('kept back', end='')
+    sys.stdout = io.StringIO()
 if action == 'close':
     sys.stdout.close()
 if action == 'fill':
@@ -284,7 +288,7 @@ def test_it_has_the_terminal_that_it_would_have(place: Place) -> None:
     "words",
     [
         *(("exit", "0"), ("exit", "250"), ("raise",), ("die", "9"), ("die", "15"), ("die", "6")),
-        *(("say",), ("interrupt",), ("later",), ("close",), ("fill",), ()),
+        *(("say",), ("interrupt",), ("later",), ("replace",), ("close",), ("fill",), ()),
     ],
 )
 def test_it_ends_as_it_would_end(place: Place, words: tuple[str, ...]) -> None:

@@ -169,6 +169,11 @@ _NONE = _words(
     """no not non none nothing doesnt cannot niente nessuna nessun mai nicht kein keine keinen nichts
     pas rien aucune nada ninguna"""
 )
+#: Beside a no these say nothing more. "No, c'è" and "no, on" do.
+_EMPHASIS = _words(
+    """at all here now currently right al momento qui ora adesso per tutto proprio hier gerade momentan überhaupt im ici
+    maintenant en aquí ahora"""
+)
 #: "Not even the browser" confirms a no.
 _EVEN = _words("even neanche nemmeno neppure einmal mal même siquiera")
 _APPS = _words("browser google whatsapp youtube web websites pages siti seiten webseiten sites páginas")
@@ -497,7 +502,7 @@ def _clause(text: str) -> bool | Literal["nothing", "none"] | None:
     if words & _WITHOUT:
         return False if named and not (good or down or none) else None
     if not (down or none):
-        return True if good else None if named or words & (_DEVICE | _LINKS) else "nothing"
+        return True if good else None if words - _EMPHASIS else "nothing"
     if none and not (named or good or down) and not words & (_LINKS | _DEVICE):
         return "none"
     # "It is not the network" says what it is not.

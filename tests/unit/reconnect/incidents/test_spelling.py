@@ -214,11 +214,25 @@ def test_an_ordinary_word_of_a_sentence_is_no_server() -> None:
                 # Nothing was said: "non disponibile", "not available", "non communiqué".
                 *("n.d.", "N.D.", "n.a.", "n.c.", "n. d.", "niente", "Niente."),
                 "no" + " " * 400 + "problem",
+                # It is there: the question was whether it is down.
+                *("no, c'è", "No, I do have it", "no, on", "nein, es gibt", "no, hay", "off - on", "no, it's there"),
             )
         ),
         *(
             (text, False)
-            for text in ("no", "No.", "no, nothing works", "nein", "non", "non va niente", "off", "0", "no, niente")
+            for text in (
+                "no, not at all",
+                "no, right now",
+                "no",
+                "No.",
+                "no, nothing works",
+                "nein",
+                "non",
+                "non va niente",
+                "off",
+                "0",
+                "no, niente",
+            )
         ),
         *(
             (text, None)

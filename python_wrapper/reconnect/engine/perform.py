@@ -86,7 +86,6 @@ class Performer:
         self._superseded = superseded
         self._cancelled = cancelled
         self._resumes = resumes
-        self._policy, self._invalid = policy.in_force(settings)
         self.performed: dict[str, Performed] = {}
         #: The ids of the runs that have begun here: they cannot be given up any more.
         self.began: set[str] = set()
@@ -240,7 +239,8 @@ class Performer:
 
         def keep() -> None:
             if reported:
-                escalation.decide(run, results, self._settings, self._policy.blast_radius.window)
+                own, _invalid = policy.in_force(self._settings)
+                escalation.decide(run, results, self._settings, own.blast_radius.window)
             run.finish(results, report)
 
         try:
@@ -272,15 +272,18 @@ class Performer:
     ) -> tuple[list[Result], list[str]]:
         request = run.record.request
         groups: Mapping[str, Collection[str]] = {}
-        refusal = self._invalid
-        if self._policy.names_groups():
+        # A run may have waited for its turn for long.
+        own, refusal = policy.in_force(self._settings)
+        if own.names_groups():
             groups = inventory.load(Path(request.inventory), self._project, self._settings.inventories).groups
         try:
-            self._policy.check_asked()
-            self._policy.check(groups)
+            own.check_asked()
+            own.check(groups)
         except InputError as error:
             refusal = str(error)
-        refusal = refusal and f"{refusal} Nothing is changed until then."
+        if refusal:
+            refusal = f"{refusal} Nothing is changed until then."
+            own = own.model_copy(update={"pairs": []})
         steps: list[tuple[datetime, StepEnd]] = []
 
         def step(end: StepEnd) -> None:
@@ -295,7 +298,7 @@ class Performer:
         # Not before a run: who asks for help does not wait for SQLAlchemy.
         from reconnect.engine.guard import Guard
 
-        guard = Guard(self._settings, self._policy, run, held, happened.append, groups, refusal)
+        guard = Guard(self._settings, own, run, held, happened.append, groups, refusal)
         threading.Thread(target=_load_texts, args=(request.language,), daemon=True).start()
         batch, number, deadline = list(request.servers), 1, time.monotonic() + request.timeout
         with guard.listening() as environment:
@@ -304,7 +307,7 @@ class Performer:
                 documents.mkdir(mode=0o700)
                 steps.clear()
                 serving = [one for one in results if _serves(results[one])]
-                play = self._play(run, documents, batch, environment, serving, pairs=not refusal)
+                play = self._play(run, documents, batch, environment, serving, own)
                 end = plays.run(play, max(0.0, deadline - time.monotonic()), cancelled, watch)
                 ended = [
                     _ending(run, server, end, documents, guard.handed_over(server), steps, notes) for server in batch
@@ -359,8 +362,7 @@ class Performer:
         servers: Sequence[str],
         environment: Mapping[str, str],
         serving: list[str],
-        *,
-        pairs: bool,
+        own: policy.Policy,
     ) -> Play:
         request, kept = run.record.request, run.kept()
         return Play(
@@ -371,9 +373,8 @@ class Performer:
                 "reconnect_run_id": run.run_id,
                 "reconnect_interrupted": run.record.begun > 1,
                 "reconnect_serving": serving,
-                **self._policy.variables(datetime.now(), kept is not None and kept.asker.is_incident),
+                **own.variables(datetime.now(), kept is not None and kept.asker.is_incident),
                 **request.variables(),
-                **({} if pairs else {"reconnect_pairs": []}),
                 "reconnect_mask_numbers": self._settings.mask_numbers,
                 # Ansible would read a path with braces in it as a template. What a template gives is not read again.
                 "reconnect_client_report_file": "{{ lookup('ansible.builtin.env', 'RECONNECT_CLIENT_REPORT_FILE') }}",

@@ -153,3 +153,14 @@ def test_what_stands_before_a_run_is_resumed_without_modules_of_the_working_fold
     monkeypatch.setenv("RECONNECT_STOP_SECONDS", "nothing is resumed")
     waiter._resume_abandoned(run)
     assert (tmp_path / "executed").exists() is False
+
+
+def test_a_run_that_waited_has_the_policy_of_its_turn(workplace: Workplace) -> None:
+    own = workplace.folder / "policy.yml"
+    own.write_text("pairs: []\n")
+    settings = workplace.settings.model_copy(update={"policy": own})
+    performer = Performer(Project(workplace.folder), settings, Progress(terminal.stderr()), threading.Event())
+    run = Runs(settings).create(request_of(workplace))
+    own.write_text("pairs: [\n")
+    performer.perform(run)
+    assert [note.partition(" is not YAML")[0] for note in run.read().notes] == [f"The policy {own}"]

@@ -65,6 +65,15 @@ _REPORTER = re.compile(
     r"(?:the |l['’]|il |la |le |el |die |der )?\Z",
     re.IGNORECASE,
 )
+#: What follows was it before, or is left out.
+_FORMERLY = re.compile(
+    r"\b(?:(?:moved?|migrated?|switched|away|left|leaving) (?:away )?(?:from )?|was (?:on|at) |previously (?:on |at )?"
+    r"|formerly (?:on |at )?|ex |except (?:on |for )?|but for |instead of |prima (?:era |stava )?(?:su |sul )?"
+    r"|(?:migrat|spostat|passat)[oaie] da |tranne (?:su )?|eccetto |invece d\w{1,4} |as on |früher (?:auf |an )?"
+    r"|umgezogen von |weg von |außer (?:auf )?|statt |avant (?:sur )?|migré de |sauf (?:sur )?|antes (?:en )?"
+    r"|migrado de |excepto (?:en )?)(?:the |server |il |la |dem |le |el )?\Z",
+    re.IGNORECASE,
+)
 #: More than the one that is named: "1005 and others", "several users, 1005 among them".
 _SEVERAL = re.compile(
     r"\b(?:not (?:only|just)|nicht (?:nur|bloß)|non solo|pas seulement|no (?:es |son )?s[oó]lo)\b"
@@ -132,6 +141,15 @@ def is_one(text: str) -> bool:
     return not _ANYBODY.search(text)
 
 
+def is_another_server(sentence: str, servers: Collection[re.Match[str]]) -> bool:
+    """Whether a sentence that names servers is, or may be, about another one: one was before, works, or is left out."""
+    befores = (sentence[: one.start()] for one in servers)
+    if any(before.search(text) for text in befores for before in (_NOT_BEFORE, _REPORTER, _FORMERLY)):
+        return True
+    denied = any(_DENIED.search(sentence, *_clause(sentence, one)) for one in servers)
+    return denied or _works(sentence, servers)
+
+
 def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
     """Whether a sentence that names accounts is, or may be, about others: one is left out, or somebody else has it."""
     befores = (_NOT_BEFORE, _REPORTER)
@@ -143,13 +161,7 @@ def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
         return True
     if accounts and (_SEVERAL.search(sentence) or any(_AND_MORE.match(sentence, one.end()) for one in accounts)):
         return True
-    named = {_clause(sentence, one) for one in accounts}
-    rest = sentence
-    for begin, end in named:
-        rest = f"{rest[:begin]}{' ' * (end - begin)}{rest[end:]}"
-    # "1005 works, the reception does not": what does not work is not 1005.
-    fine = any(_WORKS.search(sentence, *where) and not _TROUBLE.search(sentence, *where) for where in named)
-    if fine and _TROUBLE.search(rest):
+    if _works(sentence, accounts):
         return True
     for found, begin, end in others:
         owned = found["somebody"] and any(_has(found, one, sentence) for one in accounts)
@@ -159,6 +171,16 @@ def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
         if _TROUBLE.search(sentence, begin, end):
             return True
     return False
+
+
+def _works(sentence: str, named: Collection[re.Match[str]]) -> bool:
+    """Whether what is named works, and something else does not: "1005 works, the reception does not"."""
+    clauses = {_clause(sentence, one) for one in named}
+    rest = sentence
+    for begin, end in clauses:
+        rest = f"{rest[:begin]}{' ' * (end - begin)}{rest[end:]}"
+    fine = any(_WORKS.search(sentence, *where) and not _TROUBLE.search(sentence, *where) for where in clauses)
+    return fine and bool(_TROUBLE.search(rest))
 
 
 def _clause(sentence: str, found: re.Match[str]) -> tuple[int, int]:

@@ -87,6 +87,8 @@ _PERSON = re.compile(
 )
 #: A word that can be a server's name where nobody said that it is one: ordinary words have no digit, dot or hyphen.
 _HOST_WORD = re.compile(r"(?=[\w.-]*(?:\d|\w[.-]\w))[A-Za-z0-9][A-Za-z0-9._-]{1,252}")
+#: The same in a sentence, which may end behind it.
+_HOST_IN_A_SENTENCE = re.compile(_HOST_WORD.pattern + r"(?<!\.)")
 #: The same in a field, where a number may be called one.
 _NOUNS = re.compile(
     r"(?:sip[ -])?(?:(?:my|il mio|mio|meine?|mon|mi)\s{1,3})?"
@@ -413,7 +415,11 @@ def account_alone(text: str) -> str:
 
 def servers_in(sentence: str, known: Collection[str]) -> set[str]:
     """The servers among the `known` that a sentence may name, by a name that is no ordinary word."""
-    return {name for word in _HOST_WORD.findall(sentence[:400]) for name in servers(word, known)}
+    text = sentence[:400]
+    said = {one: servers(one[0], known) for one in _HOST_IN_A_SENTENCE.finditer(text)}
+    if meant.is_another_server(text, [one for one, names in said.items() if names]):
+        return set()
+    return {name for names in said.values() for name in names}
 
 
 def accounts_in(sentence: str) -> set[str]:

@@ -109,3 +109,16 @@ def test_what_a_person_stopped_is_started_only_after_an_approval(
 def test_no_pattern_is_compiled_where_there_is_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "signatures", lambda: pytest.fail("the patterns were loaded"))
     assert own_client(EVIDENCE, "192.0.2.1:5061") == ""
+
+
+@pytest.mark.parametrize(
+    ("lines", "refused"),
+    [
+        (["SIP/2.0 401 Unauthorized"], True),
+        (["SIP/2.0 401 Unauthorized", "No suitable credential (PJSIP_ENOCREDENTIAL)"], False),
+        (["SIP/2.0 401 Unauthorized", "Unsupported digest algorithm SHA-256"], False),
+    ],
+)
+def test_a_login_that_the_client_never_sent_was_not_refused(lines: list[str], refused: bool) -> None:
+    evidence = Evidence({"schema": "reconnect/evidence/v1", "client_report": {"log": lines}})
+    assert bool(own_client(evidence, "192.0.2.1:5061")) is refused

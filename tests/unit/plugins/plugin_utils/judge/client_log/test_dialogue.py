@@ -62,6 +62,11 @@ def said(log: list[str]) -> list[tuple[str, str, str | None]]:
         ),
         (
             [*CHALLENGED, *request("REGISTER", 2, LOGIN), *answer(404, "Not Found", "REGISTER", 2)],
+            # The login was taken: the account is known.
+            [("warn", "server_no_aor", "aor_missing")],
+        ),
+        (
+            [*request("REGISTER", 1), *answer(404, "Not Found", "REGISTER", 1)],
             [("warn", "not_found", "account_missing")],
         ),
         (
@@ -69,6 +74,59 @@ def said(log: list[str]) -> list[tuple[str, str, str | None]]:
             [("warn", "server_error", None)],
         ),
         ([*request("REGISTER", 1), *answer(499, "Something of its own", "REGISTER", 1)], [("warn", "refused", None)]),
+        # A header says why.
+        (
+            [
+                *request("REGISTER", 2, LOGIN),
+                *answer(503, "Service Unavailable", "REGISTER", 2)[:-1],
+                "P-Registrar-Error: Too many registered contacts",
+            ],
+            [("warn", "server_contacts", "max_contacts_reached")],
+        ),
+        (
+            [
+                *ACCEPTED,
+                *request("INVITE", 4),
+                *answer(488, "Not Acceptable Here", "INVITE", 4)[:-1],
+                'Warning: 302 pbx22 "Incompatible transport protocol"',
+            ],
+            [("pass", "registered", None), ("warn", "media_security", "security_model_mismatch")],
+        ),
+        # A request and its answers in one line, or without headers.
+        (["REGISTER 1005 -> 401 -> 401 Unauthorized"], [("warn", "unauthorized", "password_mismatch")]),
+        (
+            ["08:00:00 REGISTER sip:pbx22.example.org (CSeq 1) -> 401 Unauthorized"],
+            [("warn", "unauthorized", "password_mismatch")],
+        ),
+        (["REGISTER 1005 -> 401 -> 404 Not Found"], [("warn", "server_no_aor", "aor_missing")]),
+        (["REGISTER 1005 → no response"], [("warn", "register_unanswered", None)]),
+        (["connection refused", "reg 1005@pbx22.example.org -> 200 OK"], [("pass", "registered", None)]),
+        (
+            [
+                "reg 1005@pbx22 -> 200 OK",
+                "SUBSCRIBE sip:1005@pbx22 -> 404 Not Found",
+                "INVITE sip:7@pbx22 -> 401 -> 403 No",
+            ],
+            [("pass", "registered", None)],
+        ),
+        (
+            [
+                "REGISTER sip:pbx22.example.org  From: <sip:1005@pbx22.example.org>",
+                "401 Unauthorized",
+                "REGISTER sip:pbx22.example.org  Authorization: Digest username=1005",
+                "SIP/2.0 403 Authentication user name does not match account name",
+            ],
+            [("warn", "name_mismatch", "client_wrong_username")],
+        ),
+        # What another protocol answered is no answer to a REGISTER.
+        (
+            ["getaddrinfo(pbx22.example.org): unknown host", "httpc: portal.example.com -> 192.0.2.9, 200 OK"],
+            [("warn", "dns_failed", "dns_no_record")],
+        ),
+        (
+            ["state [LinphoneRegistrationOk]", "GET /1005.xml -> HTTP/1.1 502 Bad Gateway"],
+            [("pass", "registered", None)],
+        ),
         # Nobody needs these to register.
         (
             [*ACCEPTED, *request("SUBSCRIBE", 3), *answer(489, "Bad Event", "SUBSCRIBE", 3)],
@@ -191,6 +249,8 @@ def test_a_login_that_was_never_sent_is_no_wrong_password() -> None:
     [
         "SIP/2.0 " * 5000,
         "REGISTER sip:" * 5000,
+        "REGISTER ->" * 5000,
+        "reg 401 ->" * 5000,
         "(prio 1): {" * 5000,
         "Req" * 9000,
         "CSeq:" + " " * 90_000,
@@ -212,6 +272,16 @@ def test_a_hostile_log_is_read_in_linear_time(line: str) -> None:
         ("Registration rejected: 403 Forbidden, retry_interval=30", "Registration rejected: 403"),
         ("RTCP port 4000 REGISTER failed: 403 Forbidden", "REGISTER failed"),
         ("STUN timed out | SIP/2.0 403 Forbidden (REGISTER)", "SIP/2.0 403"),
+        ("video phone registration failed: 408", "registration failed: 408"),
+        ("Videotelefon: Anmeldung fehlgeschlagen (403)", "anmeldung fehlgeschlagen"),
+        ("PIN wrong: registration failed", "registration failed"),
+        ("wlan anmeldung ok; SIP Anmeldung fehlgeschlagen: 403", "sip anmeldung fehlgeschlagen: 403"),
+        ("Cuffie connesse, registrazione fallita: 403", "registrazione fallita: 403"),
+        ("Registration failed: 403 (headset connected)", "registration failed: 403"),
+        ("caméra prête ; échec de l'enregistrement du poste : 403", "enregistrement"),
+        ("chat account registration failed: 403", ""),
+        ("camera service registration failed: timed out", ""),
+        ("FCM phone registration failed: 403", ""),
         ("push token registration failed: 403 Forbidden", ""),
         ("FCM registration failed, 401 Unauthorized", ""),
         ("RTCP session (sip:1005@pbx22) failed: timed out", ""),

@@ -66,6 +66,25 @@ def test_a_line_of_sip_is_none(line: str) -> None:
         ([UNKNOWN_HOST, "Crashlytics: report sent"], set()),
         (["Jul  2 12:15:24 pad QQ[10018]: No network route", "Jul  2 12:15:24 pad Linphone[12]: ready"], {0}),
         (["Jul  2 12:15:24 pad QQ[10018]: No network route", "Jul  2 12:15:24 pad Chat[12]: ready"], set()),
+        # Who looks for the fault is no other program.
+        (["pad ping[7]: Destination Net Unreachable", "pad Linphone[12]: ready", "pad Glimmer[9]: failed"], {2}),
+        # A process of Android has many tags; the client's own are its.
+        (["E/Transport( 12): refused", "I/Linphone( 12): ready", "E/Glimmer( 9): refused"], {2}),
+        (["E/Transport( 12): refused", "E/Glimmer( 9): refused"], set()),
+        # Hosts of the client's own domain, names in a certificate, classes and files are no hosts of others.
+        (
+            [
+                "registering sip:1005@pbx22.example.org",
+                "failed: gw.example.org",
+                "failed: www.glimmer.com",
+                "certificate CN=www.glimmer.com: failed",
+                "com.glimmer.app: failed",
+                "transport.cc: failed",
+                "srv result [sip.glimmer.com]: failed",
+            ],
+            {2},
+        ),
+        (["registering sip:1005@192.0.2.7", "failed: www.glimmer.com"], set()),
     ],
 )
 def test_a_trace_and_a_tag_are_of_one_program(lines: list[str], others: set[int]) -> None:

@@ -174,6 +174,8 @@ def password_is_right(evidence: Evidence) -> bool:
 
 #: Answers, and signatures of lines, that say: the server did not accept the client's login. A 500 is no such answer.
 _NOT_ACCEPTED, _LOGIN_LINES = (401, 403, 407), ("unauthorized", "forbidden")
+#: A client that never sent its login.
+_NO_LOGIN = ("login_lacking", "login_algorithm")
 
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:
@@ -200,8 +202,13 @@ def _reports_refusal(evidence: Evidence) -> str:
     left = said.left(lines)
     refused = said.refused is not None and said.refused.code in _NOT_ACCEPTED and not said.refused.challenged
     # Nearly every server is diagnosed without a log: it does not wait for some hundred patterns to be compiled.
-    known = [one for one in signatures() if one.name in _LOGIN_LINES] if lines else []
-    if refused or any(one.last(left, "\n".join(left)) is not None for one in known):
+    whole = "\n".join(left)
+
+    def says(names: Collection[str]) -> bool:
+        known = [one for one in signatures() if one.name in names] if lines else []
+        return any(one.last(left, whole) is not None for one in known)
+
+    if (refused or says(_LOGIN_LINES)) and not says(_NO_LOGIN):
         return "The client reports that its login was refused."
     return ""
 

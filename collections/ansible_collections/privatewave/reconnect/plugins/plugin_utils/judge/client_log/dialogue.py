@@ -25,7 +25,11 @@ CHALLENGES = (401, 407)
 OWN = ("408", "502", "503")
 _METHODS = "REGISTER|INVITE|ACK|BYE|CANCEL|OPTIONS|SUBSCRIBE|NOTIFY|PUBLISH|MESSAGE|INFO|UPDATE|REFER|PRACK"
 _REQUEST = re.compile(
-    rf"\b({_METHODS}) (?:sips?|tel):\S{{1,300}} SIP/2\.0|^(?!.{{0,200}}(?i:fail))"
+    rf"\b({_METHODS}) (?:sips?|tel):\S{{1,300}} SIP/2\.0"
+    # What else stands in such a line may be the answer.
+    r"|^(?!.{0,300}(?i:fail|err|refus|time|reject|->|→|(?<![\w.:,])[1-6]\d\d\b(?!@)))"
+    r".{0,60}\b(REGISTER|INVITE) sips?:\S{1,300}(?:$|\s(?!SIP/))"
+    r"|^(?!.{0,200}(?i:fail))"
     rf".{{0,200}}\b(?:Sip)?Req(?:uest)?(?: msg|:)?\s{{1,2}}({_METHODS})\b"
     rf"|(?:->|<-|→|←)\s{{0,3}}\S{{1,60}}\s{{1,3}}({_METHODS})\b"
 )
@@ -39,11 +43,26 @@ _ANSWER = re.compile(
     r"|(?:->|<-|→|←)\s{0,3}\S{1,60}\s{1,3}(?P<ladder>[1-6]\d\d)\s(?P<ladder_reason>[A-Z].{0,79})"
     r"|\(prio \d{1,3}\): (?:\{\S{1,20}\} )?(?P<baresip>\d{3}) (?P<baresip_reason>.{0,80})"
 )
+#: A request and what came back, in one line: "REGISTER 1005 -> 401 -> 200 OK".
+_CHAIN = re.compile(
+    r"(?i)\b(?P<method>REGISTER|INVITE|SUBSCRIBE|PUBLISH|OPTIONS|NOTIFY|BYE|REFER|reg)\b"
+    r"(?P<asked>[^>→]{0,200}?)(?P<steps>(?:-|=)>|→)\s?(?=[1-6]\d\d\b|no (?:response|answer|reply)\b)"
+)
+_STEP = re.compile(r"(?:(?:-|=)>|→|^)\s{0,2}([1-6]\d\d)\b ?([^->→=,;(]{0,80})")
+#: An answer alone, to the request before it.
+_ALONE = re.compile(
+    r"(?:^[\W\d]{0,40}|[:\]]\s)(?<![\w.:,])([1-6]\d\d) (Unauthorized|Forbidden|Not Found|OK|Proxy Authentication)\b"
+    r"(.{0,80})"
+)
+#: A request that answers a challenge, where its headers are not shown as such.
+_LOGIN = re.compile(r"(?i)\bauthorization\b|\(?\bwith (?:credentials|auth\w{0,9})|\(auth\)")
 #: Forms that carry a reason.
 _NAMED = ("belle", "shark", "ladder", "pjsua", "baresip")
 _HEADER = re.compile(
     r"(?i:\bcseq\s{0,3}:\s{0,3}\d{1,10}\s{1,3})(?P<method>[A-Z]{3,9})\b|(?P<login>\b(?i:(?:proxy-)?authorization)\s{0,3}:)"
     r"|(?P<end>\b(?i:expires)\s{0,3}[:=]\s{0,3}0(?!\d))"
+    # Why it was refused.
+    r"|(?i:\b(?:warning|reason|[px]-[a-z-]{0,40}error|error-info)\s{0,3}:)(?P<why>.{1,200})"
     r"|(?i:\b(?:via|from|to|call-id|contact|expires|max-forwards|(?:record-|service-)?route|path|allow(?:-events)?"
     r"|supported|require|accept|event|user-agent|server|date|warning|reason|retry-after|min-expires"
     r"|(?:www|proxy)-authenticate|content-(?:length|type)|[px]-[a-z-]{1,40})\s{0,3}:)"
@@ -62,7 +81,7 @@ _STATUS = re.compile(r"\b[3-6]\d\d\b")
 _PAGE = re.compile(
     r"(?i)\b(?-i:GET|POST|PUT|DELETE|HEAD|PATCH) /\S|\w\.(?:ico|png|jpe?g|gif|svg|css|wav|mp3|ogg|webp|woff2?)\b"
     r"|\b(?:http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b"
-    r"|\b0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
+    r"|(?<![=\w.])(?<!depth )0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
 )
 #: A call that lacks a codec or its encryption is told of it, though that is no matter of registering.
 _CODEC = re.compile(r"(?<![\w.:,])(?:488|606)\b|\bcodec", re.IGNORECASE)
@@ -76,11 +95,23 @@ _SETTING = re.compile(
 )
 _FAILS = re.compile(r"(?i)fail|err|exception|refused|unreach|timed|cannot|unable")
 #: What such a line may tell beside that: its parts, a registration over SIP, and that something failed.
-_PARTS = re.compile(r"[;|]|\. | [-–—] ")
+_PARTS = re.compile(
+    r"[;|]|\. | [-–—] |(?<=wrong): |(?<=invalid): |(?<=incorrect): |(?<=falsch): |(?<=errato): |(?<=ok): ",
+    re.IGNORECASE,
+)
 _REQUESTED = re.compile(r"\bREGISTER\b|\bSIP/2\.0\b")
-_REGISTERS = re.compile(rf"{_REQUESTED.pattern}|(?i:\bregistration\b|\bsip (?:account|login|register|server)\b)")
+_REGISTERING = r"(?:registration|registrierung|anmeldung|registrazione|enregistrement|registro)"
+_REGISTERS = re.compile(rf"{_REQUESTED.pattern}|(?i:\b{_REGISTERING}\b|\bsips?\b)")
+#: A registration that is a telephone's, whatever else the line names: "video phone registration failed".
+_OF_A_PHONE = re.compile(
+    r"(?i)\b(?:sip|voip|\w{0,10}phone|\w{0,5}telefon\w{0,3}|t.l.phone|tel.fono|account|extension|interno|poste|nebenstelle"
+    rf"|pbx)\W{{1,3}}{_REGISTERING}\b|\b{_REGISTERING} (?:\w{{2,5}} ){{1,2}}(?:sip|\w{{0,10}}phone|account|extension"
+    r"|interno|poste|nebenstelle|pbx)\b"
+)
+_ASIDE = re.compile(r"\([^()]{0,80}\)")
 _FAILED = re.compile(
     rf"{_FAILS.pattern}|time-?out\b(?!\s?[=:]?\s?\d|.{{0,40}}\bset to\b)|forbidden|denied|reject|unauthori|expired"
+    r"|fehl(?:er|ge?schl)|fallit|rifiut|negat|refus|.chou|.chec|fallid|fall.\b|denegad|rechaz|abgelehn|verweiger"
     r"|(?<![\w.:,])[3-6]\d\d\b(?![.:]\d)"
 )
 #: A client that says in words that it is registered …
@@ -114,6 +145,7 @@ _ANSWERS_IT = re.compile(
     r"(?i)(?<![\w.:,])40[17]\b.{0,80}(?:challenge|resend|with (?:credentials|authori[sz]ation)|sending auth)"
 )
 _OK = re.compile(r"(?i)\b200\b.{0,3}\bok\b")
+_OF_HTTP = re.compile(r"(?i)http|\bwss?://")
 _OF_ANOTHER = re.compile(r"(?i)http|\b(?:invite|bye|message|info|refer)\b")
 #: Lines between a challenge and the answer to what the client sent then.
 _NEAR = 20
@@ -132,6 +164,8 @@ class Message:
     """Whether the request has credentials; None where its headers are not shown."""
     ends: bool = False
     """Whether it asks for the end of the registration."""
+    why: str = ""
+    """What headers of an answer say of its reason."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +178,10 @@ class Answer:
     line: int
     challenged: bool = False
     """Whether it is a challenge, and the client sent no credentials."""
+    login: bool = False
+    """Whether the client had sent its credentials."""
+    why: str = ""
+    """What headers say of the reason."""
 
     def __str__(self) -> str:
         """As the status line has it."""
@@ -197,13 +235,13 @@ def read(lines: Sequence[str]) -> Dialogues:
             request = message
             unanswered = first if about == "REGISTER" else unanswered
         elif about == "INVITE" and message.code >= 200 and message.code not in CHALLENGES:
-            call = None if message.code < 300 else Answer(about, message.code, message.reason, first)
+            call = None if message.code < 300 else Answer(about, message.code, message.reason, first, why=message.why)
         elif about == "REGISTER":
             unanswered = None
             if message.code >= 300:
                 sent = request.login if request.method == "REGISTER" else None
                 challenged = message.code in CHALLENGES and sent is False
-                refused = Answer(about, message.code, message.reason, first, challenged)
+                refused = Answer(about, message.code, message.reason, first, challenged, bool(sent), message.why)
             elif message.code >= 200:
                 registered, refused = (registered if request.ends else first), None
     if (told := _told(lines, own)) > registered:
@@ -240,6 +278,7 @@ def _of_sip(line: str) -> str:
     """A line that tells of a registration or a call; of one about another service, what says that SIP failed."""
     if not _is_harmless(line):
         return line
+    line = _ASIDE.sub(lambda aside: "" if subjects.is_another(aside[0]) else aside[0], line)
     parts = (", ".join(one for one in part.split(", ") if _is_own(one)) for part in _PARTS.split(line))
     return "; ".join(part for part in parts if _REGISTERS.search(part) and _FAILED.search(part))
 
@@ -251,16 +290,28 @@ def _is_harmless(line: str) -> bool:
     return subjects.is_another(line) and not _CODEC.search(line)
 
 
+def _is_of_another(line: str) -> bool:
+    """Whether a line that has an answer is about another protocol."""
+    return bool(_OF_HTTP.search(line)) or _is_harmless(line)
+
+
 def _is_own(part: str) -> bool:
     """Whether a part of such a line is about something else, or about both."""
-    return not _is_harmless(part) or bool(_REQUESTED.search(part) and _FAILED.search(part))
+    if not _is_harmless(part):
+        return True
+    told = _REQUESTED.search(part) or (_OF_A_PHONE.search(part) and not subjects.has_registrations(part))
+    return bool(told and _FAILED.search(part))
 
 
 def _messages(lines: Sequence[str]) -> Iterator[Message]:
     """The messages in the order of the lines."""
     message: Message | None = None
     for number, line in enumerate(lines):
-        if (begun := _begun(number, line)) is not None:
+        if (chain := _CHAIN.search(line)) is not None:
+            yield from [message] if message is not None else []
+            *before, message = _chained(number, line, chain)
+            yield from before
+        elif (begun := _begun(number, line, message)) is not None:
             if message is not None:
                 yield message
             message = begun
@@ -274,15 +325,34 @@ def _messages(lines: Sequence[str]) -> Iterator[Message]:
             # Headers are shown: without one of these there are no credentials.
             message.login = bool(message.login or header["login"])
             message.ends = message.ends or bool(header["end"])
+            message.why = " ".join(filter(None, (message.why, (header["why"] or "").strip())))
     if message is not None:
         yield message
 
 
-def _begun(number: int, line: str) -> Message | None:
+def _chained(number: int, line: str, chain: re.Match[str]) -> Iterator[Message]:
+    """The messages that stand in one line. After a challenge the client sends its credentials."""
+    method = "REGISTER" if chain["method"].lower() == "reg" else chain["method"].upper()
+    login = True if _LOGIN.search(chain["asked"]) else None
+    yield Message([number], False, method=method, login=login)
+    for step in _STEP.finditer(line[chain.start("steps") :]):
+        code = int(step[1])
+        yield Message([number], False, code, method, step[2].strip())
+        if code in CHALLENGES and not login:
+            login = True
+            yield Message([number], False, method=method, login=login)
+
+
+def _begun(number: int, line: str, before: Message | None) -> Message | None:
     """The message that begins in a line."""
     if (found := _REQUEST.search(line)) is not None:
-        return Message([number], bool(found[1]), method=found[1] or found[2] or found[3])
-    if (found := _ANSWER.search(line)) is None:
+        method = next(filter(None, found.groups()))
+        login = True if _LOGIN.search(line, found.end()) else None
+        return Message([number], bool(found[1]), method=method, login=login)
+    alone = _ALONE.search(line) if before is not None and not before.code else None
+    if before is not None and (found := alone) is not None and not _is_of_another(line):
+        return Message([number], False, int(found[1]), before.method, f"{found[2]}{found[3]}".strip())
+    if (found := _ANSWER.search(line)) is None or (found["ladder"] and _is_of_another(line)):
         return None
     if (found["belle"] or found["pjsua"]) in OWN:
         return None

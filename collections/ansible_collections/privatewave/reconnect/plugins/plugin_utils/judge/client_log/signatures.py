@@ -32,6 +32,7 @@ SITE_LIMIT, PATTERNS_LIMIT = 200, 20
 WAYS_LIMIT = 12_000
 #: Seconds that the signatures of a site may take for one log.
 SITE_SECONDS = 5.0
+_FIELDS = {"pattern", "meaning", "cause", "explains", "circumstance"}
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
@@ -56,12 +57,19 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Signature:
-    """A line that is known: the patterns it may match, what that means, and the cause it hints at, if any."""
+    """A line that is known: the patterns it may match, what that means, and the cause it hints at, if any.
+
+    ``explains``: the names of those that it is the reason of; beside it they hint at no cause.
+    ``circumstance``: it is told only where it explains something, and looked for in lines about anything: of the whole
+    log where it is ``set``, after the last accepted registration where it was ``seen``.
+    """
 
     name: str
     patterns: tuple[Pattern, ...]
     meaning: str
     cause: str | None = None
+    explains: frozenset[str] = frozenset()
+    circumstance: str | None = None
 
     def last(self, lines: Sequence[str], whole: str, deadline: float = math.inf) -> int | None:
         """The number of the last line that matches; None where there is none, or none was found in time.
@@ -111,15 +119,19 @@ def parse(entries: object) -> Iterator[Signature]:
 
 
 def _signature(name: str, entry: object) -> Signature:
-    if not isinstance(entry, Mapping) or not {"pattern", "meaning"} <= set(entry) <= {"pattern", "meaning", "cause"}:
+    if not isinstance(entry, Mapping) or not {"pattern", "meaning"} <= set(entry) <= _FIELDS:
         raise SignatureError(f"the signature {name!r} must have a pattern and a meaning, and may have a cause")
     given, meaning, cause = entry["pattern"], entry["meaning"], entry.get("cause")
+    explains, circumstance = entry.get("explains", []), entry.get("circumstance")
+    if not isinstance(explains, list) or circumstance not in (None, "set", "seen"):
+        raise SignatureError(f"the signature {name!r} explains a list of others; a circumstance is set or seen")
     if not isinstance(meaning, str) or not isinstance(cause, str | None):
         raise SignatureError(f"the meaning and cause of the signature {name!r} must be text")
     patterns = given if isinstance(given, list) else [given]
     if not 1 <= len(patterns) <= PATTERNS_LIMIT:
         raise SignatureError(f"the signature {name!r} must have 1 to {PATTERNS_LIMIT} patterns")
-    return Signature(name, tuple(_pattern(name, pattern) for pattern in patterns), meaning, cause)
+    compiled = tuple(_pattern(name, pattern) for pattern in patterns)
+    return Signature(name, compiled, meaning, cause, frozenset(map(str, explains)), circumstance)
 
 
 def _pattern(name: str, pattern: object) -> Pattern:

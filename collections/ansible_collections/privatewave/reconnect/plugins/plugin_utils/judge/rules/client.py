@@ -7,9 +7,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..client_log import dialogue, subjects
 from ..client_log.signatures import SITE_SECONDS, Signature, SignatureError, parse, signatures
+from ..client_log.words import readable
 from ..evidence import Evidence
 from ..facts import report_lines
 from ..finding import Finding, Say, rule
@@ -36,7 +38,8 @@ def reported(evidence: Evidence) -> Iterator[Finding]:
     found = list(_dialogues(said, lines))
     # A site knows what its own are about.
     found += _known(own, [line if said.is_open(number) else "" for number, line in enumerate(lines)], lines, deadline)
-    found += _known(signatures(), said.left(lines), lines)
+    found += _known([one for one in signatures() if one.circumstance is None], said.left(lines), lines)
+    found = _explained(found, lines, said.registered)
     yield from found
     decisive = next((one.evidence[0][1] for one in found if one.status == "warn"), "")
     # Where the user did not write it down (L1.5), the line that means most is it.
@@ -72,9 +75,25 @@ def _dialogues(said: dialogue.Dialogues, lines: Sequence[str]) -> Iterator[Findi
         yield _hint(say(answer.line, ""), text, _meaning(answer))
 
 
+def _explained(found: list[Finding], lines: Sequence[str], registered: int) -> list[Finding]:
+    """The findings, what explains some of them before these, which hint at no cause of their own then."""
+    told = {one.about for one in found if one.status == "warn"}
+    reasons = [one for one in signatures() if one.explains & told]
+    around = {"set": -1, "seen": registered}
+    read = list(map(readable, lines)) if any(one.circumstance for one in reasons) else []
+    for reason in reasons:
+        if reason.circumstance is not None:
+            since = around[reason.circumstance] + 1
+            found += _known([reason], [*[""] * since, *read[since:]], lines)
+    first = [one for one in found if one.status == "warn" and one.about in {reason.name for reason in reasons}]
+    explained = {name for one in reasons if one.name in {said.about for said in first} for name in one.explains}
+    rest = (replace(one, cause=None) if one.about in explained else one for one in found if one not in first)
+    return [*(replace(one, cause=None) if one.about in explained else one for one in first), *rest]
+
+
 def _meaning(answer: dialogue.Answer) -> Signature | None:
     """The signature that knows a final answer."""
-    line = f"SIP/2.0 {answer.code} {answer.reason}".lower()
+    line = f"{'After login: ' if answer.login else ''}SIP/2.0 {answer.code} {answer.reason} {answer.why}".lower()
     return next((one for one in signatures() if one.last([line], line) is not None), None)
 
 
@@ -98,7 +117,7 @@ def _known(
                 f"The site's own took longer than {SITE_SECONDS:g} s: {signature.name!r} was not tried."
             )
             continue
-        blames = signature.name in subjects.BLAMING and known is signatures()
+        blames = signature.name in subjects.BLAMING and signature in signatures()
         if blames and plain is None:
             plain = [line if line and subjects.is_plain(quoted[number]) else "" for number, line in enumerate(lines)]
         if (number := signature.last(plain if blames and plain else lines, whole, deadline)) is not None:

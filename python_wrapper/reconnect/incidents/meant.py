@@ -10,7 +10,15 @@ _LEFT_OUT = re.compile(
     r"\b(?:except|but for|apart from|other than|besides|tranne|eccetto|fuorch[eé]|salvo|a parte|fuori che|au(?:ß|ss)er"
     r"|bis auf (?!weiter)|ausgenommen|abgesehen von|sauf|excepté|hormis|à part|excepto|aparte de|tod[oa]s menos"
     r"|instead of|anstatt|anstelle|statt|invece d\w{1,4}|al posto d\w{1,4}|au lieu d\w{1,2}|en lugar de|en vez de"
-    r"|mine|meins|le mien|la mienne|el mío|la mía)\b"
+    # Named for comparison alone: "compared with ext 1005, ours fails".
+    r"|compar(?:ed|ing) (?:with|to)|in (?:comparison|contrast) (?:with|to)|unlike|as opposed to|verglichen mit"
+    r"|anders als|im (?:vergleich|gegensatz|unterschied) (?:mit|zu\w?)|a differenza d\w{1,4}|in confronto a\w{0,3}"
+    r"|rispetto a\w{0,3}|al contrario d\w{1,4}|par rapport (?:à|aux?)|comparée? (?:à|aux?)|contrairement (?:à|aux?)"
+    r"|à la différence d\w{1,2}|en comparación con|comparad[oa] con|a diferencia del?|al contrario que"
+    r"|(?:same|just) (?:as|like)|(?:genau(?:so)?|so) wie|proprio come|tout comme|igual que"
+    r"|mine|ours|theirs|meins|unseres|le mien|la mienne|l[ea] nôtre|el mío|la mía|(?:el|la) nuestr[oa]"
+    r"|(?:(?:il|la) (?:mi[oa]|nostr[oa])|(?:mein|unser)e)(?= (?:non?|è|e'|invece|va|nicht|geht|tut|ist|schon)\b"
+    r"|[.,;!]|\Z))\b"
     r"|[,;:] (?:but |ma |aber |mais |pero )?(?:not me|io no|ich nicht|moi non|pas moi|yo no)\b",
     re.IGNORECASE,
 )
@@ -22,6 +30,25 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(r"\b(?:not|nicht|non|pas|n't) (?:the |die |der |das |l['’]|il |la |le |el )?\Z", re.IGNORECASE)
+#: An answer that no person wrote.
+_AUTOMATIC = re.compile(
+    r"\bout[- ]of[- ](?:the[- ])?office\b|\bauto(?:matic|mated)?[- ]?(?:reply|response|answer)"
+    r"|\bi(?:['’]m| am) (?:currently )?(?:on (?:annual |parental |sick )?(?:leave|vacation|holiday)|away) until"
+    r"|abwesenheitsnotiz|automatische (?:antwort|abwesenheit|nachricht)"
+    r"|\bbin (?:ich )?(?:derzeit |bis .{1,30})(?:nicht im büro|im urlaub|außer haus)|risposta automatica"
+    r"|\b(?:sono|sarò) (?:fuori (?:ufficio|sede)|assente|in ferie) fino|réponse automatique|absente? du bureau"
+    r"|\b(?:en congés?|absente?) jusqu|respuesta automática|\best(?:oy|aré) (?:de vacaciones|ausente|fuera) hasta",
+    re.IGNORECASE,
+)
+#: What stands before one that is named for comparison, or for the way: "same as ext 1005", "next to ext 1005".
+_COMPARED_BEFORE = re.compile(
+    r"(?:\A|[,;(] ?)(?:come|comme|como) ?\Z|\b(?:compared? (?:with|to)|same (?:\w{1,12} )?(?:as|like)"
+    r"|(?<!looks )(?<!seems )(?<!sounds )like|next to|beside|as (?:on|with|for|at)"
+    r"|replacement (?:of|for)|wie(?: bei| auf)?|neben|ersatz für|accanto al?|vicino al?|à côté du?|junto a|al lado de"
+    r"|(?:come|comme|como)(?: (?:su|per|con|pour|sur|avec|en))?(?= (?:l['’]|il |la |le |el )\Z))"
+    r" ?(?:the |l['’]|il |la |le |el |der |die |dem )?\Z",
+    re.IGNORECASE,
+)
 #: What is not known for sure.
 _UNSURE = re.compile(
     r"\b(?:i (?:think|guess|believe|suppose)|maybe|perhaps|probably|possibly|might|not sure|or so|or something|credo"
@@ -53,14 +80,14 @@ _PLACE = (
     r"|toute l['’]\w+|tout le site|tod[oa] (?:la|el) \w+|standort|branch|site"
 )
 _OTHERS = re.compile(rf"\b(?:{_ALL}|(?P<place>{_PLACE}|{_NOBODY})|(?P<somebody>{_SOMEBODY}))\b", re.IGNORECASE)
-#: Whose account follows, who only says so, or is only what another one is compared with.
+#: Whose account follows, who only says so, or whom somebody else is near.
 _REPORTER = re.compile(
     r"\b(?:contact|contatto|kontakt|ansprechpartner\w{0,2}|melder\w{0,2}|reporter|caller"
     r"|(?:reported|called|sent|opened|raised|created) by|gemeldet von|eröffnet von|segnala(?:to da)?|apert[oa] da"
     r"|signalé par|ouvert par|reportado por|abierto por|avisa|chiama(?:re|te|temi)?|referente|contatta(?:re|te)"
     r"|callback|call back|(?:call|reach) (?:me |us )?(?:back )?(?:at|on)|for info call|reply to"
-    r"|compared? (?:with|to)|(?:un)?like|same as|copy of|copia d\w{1,5}|kopie von|come|wie|next to|accanto a\w{0,4}"
-    r"|vicino a\w{0,4}|neben|neighbou?r of|vicino d\w{1,5}|colleg(?:a|hi) d\w{1,5}|the colleagues? of)[\s:='’]{1,3}"
+    r"|copy of|copia d\w{1,5}|kopie von|neighbou?r of|vicino d\w{1,5}|colleg(?:a|hi) d\w{1,5}|the colleagues? of)"
+    r"[\s:='’]{1,3}"
     r"(?:is |ist |è )?"
     r"(?:the |l['’]|il |la |le |el |die |der )?\Z",
     re.IGNORECASE,
@@ -106,8 +133,8 @@ _TROUBLE = re.compile(
 )
 #: It works.
 _WORKS = re.compile(
-    r"\b(?:works?|working|ok(?:ay)?|fine|registers|registered|funziona(?:nte)?|va(?: bene)?|a posto|registrato"
-    r"|geht|funktioniert|läuft|marche|fonctionne|va bien|funciona)\b(?! (?:only|on and off|solo|nur|seulement))",
+    r"\b(?:works?|working|ok(?:ay)?|fine|registers|registered|is up|rings?|funziona(?:nte)?|va(?: bene)?|a posto"
+    r"|geht|funktioniert|läuft|klingelt|marche|fonctionne|va bien|funciona)\b(?! (?:only|on and off|solo|nur|seulement))",
     re.IGNORECASE,
 )
 #: … or is not: "the others are not affected".
@@ -131,6 +158,11 @@ _OWNED = re.compile(
 )
 
 
+def is_automatic(text: str) -> bool:
+    """Whether nobody wrote a text: whoever it names is for others."""
+    return _AUTOMATIC.search(text) is not None
+
+
 def is_sure(text: str) -> bool:
     """Whether a field that names something means that, and is sure of it."""
     return not (_LEFT_OUT.search(text) or _DENIED.search(text) or _UNSURE.search(text))
@@ -152,7 +184,7 @@ def is_another_server(sentence: str, servers: Collection[re.Match[str]]) -> bool
 
 def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
     """Whether a sentence that names accounts is, or may be, about others: one is left out, or somebody else has it."""
-    befores = (_NOT_BEFORE, _REPORTER)
+    befores = (_NOT_BEFORE, _REPORTER, _COMPARED_BEFORE)
     if any(before.search(sentence, 0, one.start()) for one in accounts for before in befores):
         return True
     others = [(found, *_clause(sentence, found)) for found in _OTHERS.finditer(sentence)]

@@ -19,6 +19,7 @@ from reconnect.ansible.inventory import Inventory
 from reconnect.errors import InputError, TrackerError
 from reconnect.incidents import spelling
 from reconnect.incidents.client_report import MAX_LOG_LINES, MAX_SETTINGS, ClientReport, read_from
+from reconnect.incidents.meant import is_automatic
 from reconnect.incidents.spelling import Scalar
 from reconnect.incidents.trackers.tracker import Tracker
 from reconnect.settings.trackers import Fields
@@ -55,11 +56,13 @@ Problems = dict[str, str]
 @dataclass(frozen=True)
 class Said:
     """What an incident says; None where it says nothing. `subject` is the incident's, and a long message that a person
-    wrote. `problems` are about invalid fields, `notes` about files that were not read."""
+    wrote. `own` are the lines of a message that quotes others. `problems` are about invalid fields, `notes` about files
+    that were not read."""
 
     server: str | None = None
     account: str | None = None
     subject: str = ""
+    own: tuple[str, ...] = ()
     report: ClientReport = field(default_factory=ClientReport)
     problems: Problems = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -93,7 +96,9 @@ def read(tracker: Tracker, fields: Fields) -> Said:
 
     server, account = one("server"), one("account")
     lines = printable(text(fields.error_message)).strip().splitlines()
-    message = "\n".join(lines[: len(spelling.unsigned(lines))]).strip()
+    lines = lines[: len(spelling.unsigned(lines))]
+    message = "\n".join(lines).strip()
+    own = [line for line in lines if not line.lstrip().startswith(">")]
     pasted = message.splitlines() if message.count("\n") >= _MESSAGE_LINES else []
     report = ClientReport(
         internet=yes("internet"),
@@ -117,7 +122,8 @@ def read(tracker: Tracker, fields: Fields) -> Said:
             attached = attached.model_copy(update={"settings": settings, "browser": None})
             report = combined(report, attached, f"attached file {shown}", problems)
     prose = [] if len(pasted) > _SCREENSHOT_LINES or any(map(_LOGGED.search, pasted)) else pasted
-    return Said(server, account, "\n".join([incident.subject, *prose]), report, problems, notes)
+    mine = () if len(own) == len(lines) or is_automatic(message) else tuple(own)
+    return Said(server, account, "\n".join([incident.subject, *prose]), mine, report, problems, notes)
 
 
 def combined(said: ClientReport, more: ClientReport, where: str, problems: Problems) -> ClientReport:
@@ -153,7 +159,9 @@ def servers_of(
         return list(asked)
     if server is None:
         # An account at its server, or what the client is set to, names the server, too; else what people write does.
-        meant = sorted({name for place in _places(said) for name in spelling.servers(place, allowed)})
+        # What a mail says itself goes before what it quotes.
+        meant = sorted({name for line in said.own for name in spelling.servers_in(line, allowed)})
+        meant = meant or sorted({name for place in _places(said) for name in spelling.servers(place, allowed)})
         meant = meant or sorted({name for line in _sentences(said) for name in spelling.servers_in(line, allowed)})
         if len(meant) == 1 and "server" not in problems:
             return meant
@@ -176,7 +184,11 @@ def account_of(said: Said, asked: str | None, needed: bool, fields: Fields, prob
             problems["account"] = f"'account' conflicts: incident '{one_line(account, 80)}', command {asked}."
         return asked
     if account is None:
-        meant = sorted(_accounts(said) or {name for line in _sentences(said) for name in spelling.accounts_in(line)})
+        meant = sorted(
+            {name for line in said.own for name in spelling.accounts_in(line)}
+            or _accounts(said)
+            or {name for line in _sentences(said) for name in spelling.accounts_in(line)}
+        )
         if len(meant) == 1 and "account" not in problems:
             account = meant[0]
         elif needed:
@@ -206,7 +218,7 @@ def _accounts(said: Said) -> set[str]:
 def _sentences(said: Said) -> Iterator[str]:
     """What people write about it in their own words."""
     for text in (said.subject, said.report.error_message or ""):
-        yield from text.splitlines()
+        yield from () if is_automatic(text) else text.splitlines()
 
 
 def _registering(said: Said) -> set[tuple[str, str]]:

@@ -25,13 +25,14 @@ _PORTS = ("5060", "5061")
 _PORT = re.compile(r":(\d{1,5})\Z")
 #: Words that stand before an account's name, in a sentence or a field.
 _NOUN = (
-    r"accounts?|users?(?: ?name)?|(?:user|sip|login)[ -]?id|login|ext(?:n|ensions?)?|int|interno|derivato|utente"
-    r"|nebenstelle|nst|klappe|apparat|(?:be)?nutzer(?:name)?|teilnehmer(?:in)?|konto|durchwahl|poste|compte|abonné"
+    r"accounts?|acct|users?(?: ?name)?|(?:user|sip|login)[ -]?id|login|ext(?:n|ensions?)?|int|interno|derivato|utente"
+    r"|nebenstelle|nst|klappe|apparat|(?:be)?nutzer(?:name)?|teilnehmer(?:in)?|kontos?|durchwahl|poste|compte|abonné"
     r"|utilisateur"
     r"|identifiant|usuario|extensi[oó]n|anexo|cuenta|abonado|ramal"
 )
 #: What may stand between such a word and the name.
 _IS = (
+    r"(?: (?:concerned|affected|in question|concerné|interessat[oa]|coinvolt[oa]|afectad[oa]|en cuestión))?"
     r"\s{0,3}(?:(?:is|è|e'|ist|est|es)(?: (?:the|il|la|le|el|der|die|das)\b)?)?[ .:=#-]{0,5}"
     r"(?:(?:number|nummer|n[uú]m[eé]ro|nr|no?\.|n\.?[°º]|№)\s{0,3})?"
 )
@@ -43,8 +44,8 @@ _IN_A_SENTENCE = re.compile(
 )
 #: A second one, behind the first.
 _ANOTHER = re.compile(
-    r"\s{0,3}(?:[,/+&]|[=-]>|→|\b(?:(?:o|or|oder|ou|e|and|und|et|y)(?: (?:not|non|nicht|pas|no|also|auch|anche|aussi"
-    r"|también))?|to|replaced by"
+    r"\s{0,3}(?:[,/+&]|[=-]>|→|\b(?:(?:o|or|oder|ou|e|and|und|et|y)(?: (?:also|auch|anche|aussi|también))?"
+    r"|(?:o|or|oder|ou) (?:not|non|nicht|pas|no)|to|replaced by"
     r"|ersetzt durch|sostituito da|remplacé par"
     r"|sustituid[oa] por)\b)\s{0,3}(\d{2,40})(?![\w-])",
     re.IGNORECASE,
@@ -53,6 +54,16 @@ _ANOTHER = re.compile(
 _BARE = re.compile(
     r"\b(?:the|il|lo|la|l['’]|al|dal|del|der|die|das|dem|den|le|au|el|but|ma|aber|mais|pero|while|mentre|während|says"
     r"|sagt|dice|dit|calls?|ruft|chiama|appelle|llama)\s?(?!(?:19|20)\d\d\b)(\d{2,6})(?![\w:]|[.,]\d)",
+    re.IGNORECASE,
+)
+#: One that is said of what registers: "my app (1005)", "1005 can't log in", "1005 here".
+_REGISTERING = re.compile(
+    r"\b(?:app|appli|softphone|application|applicazione|aplicación|anwendung|(?:phone|telefon)[ -]?app)\b"
+    r"(?: [^\W\d]{1,12}){0,3}\s?\((?!(?:19|20)\d\d\))(\d{3,6})\)"
+    r"|(?:^|[.,;:!?] |\b(?:and|und|et) )(\d{3,6}) (?:can(?:['’]t|not)|won['’]t|does(?:n['’]t| not)|no longer|kann sich"
+    r"|meldet sich|non|ne|n['’]|no) (?:\w{1,8} |s['’]){0,2}(?:log|sign|regist|connect|anmeld|einlogg|verbind|nicht an\b"
+    r"|colleg|connett|enregistr|conect)"
+    r"|(?:^|[.,;!] )(\d{3,6}) (?:here|hier|qui|ici|aquí)\b",
     re.IGNORECASE,
 )
 #: The server that an account is on.
@@ -285,8 +296,12 @@ _CLOSINGS = (
     r"|journée|soirée)|best|cheers|sincerely|thanks|thank you|grazie|mfg|lg|vg|(?:vielen )?dank|danke|bien à vous"
     r"|amicalement|merci|atentamente|gracias|(?:sent from|gesendet von|inviato da|envoyé de|enviado desde) .{0,40}"
 )
-#: A name may follow in the same line.
-_END = re.compile(rf"(?:{_CLOSINGS})(?:[\s,.!]{{1,3}}[^\W\d_]{{2,20}}){{0,2}}[\s,.!]{{0,5}}", re.IGNORECASE)
+#: A name may follow in the same line, and behind it where that person is found.
+_END = re.compile(
+    rf"(?:{_CLOSINGS})(?:[\s,.!]{{1,3}}[^\W\d_]{{2,20}}){{0,2}}[\s,.!]{{0,5}}"
+    rf"|(?!thank|dank|grazie|merci|gracias)(?:{_CLOSINGS})(?:[\s,.!]{{1,3}}(?-i:[A-ZÀ-Þ])[\w'’-]{{0,19}}\.?){{1,3}}\s?[,|/(–-].{{0,80}}",
+    re.IGNORECASE,
+)
 #: Lines of a table or a mail that hold none.
 _NO_SETTING = re.compile(
     r"[-:|\s=+_]{2,200}|\|?\s{0,5}(?:settings?|name|field|parameter|parametro|paramètre|parámetro|impostazione"
@@ -400,7 +415,7 @@ def account(text: str) -> str:
         and meant.is_one(rest)
         and not (_NOT.search(rest) or _FOREIGN.search(rest) or _PHONE.search(rest))
     ):
-        named = accounts_in(text) if " " in name else set()
+        named = _called(text) if " " in name else set()
         if beside := _BESIDE.fullmatch(rest):
             name = beside["name"]
         elif len(named) == 1 and re.findall(r"(?<!\w)\+?\d{2,40}(?!\w)", rest) == list(named):
@@ -423,8 +438,15 @@ def servers_in(sentence: str, known: Collection[str]) -> set[str]:
 
 
 def accounts_in(sentence: str) -> set[str]:
-    """The accounts that a sentence names: ``1005@pbx1``, ``account 1005``, ``accounts 1005 and 1006``."""
+    """The accounts that a sentence names: ``1005@pbx1``, ``account 1005``, ``1005 can't register``."""
     text = sentence[:400]
+    registering = list(_REGISTERING.finditer(text))
+    found = {name for one in registering for name in one.groups() if name and not is_status(name)}
+    return _called(text) | (set() if meant.is_of_others(text, registering) else found)
+
+
+def _called(text: str) -> set[str]:
+    """The accounts that a sentence calls so: ``1005@pbx1``, ``account 1005``, ``accounts 1005 and 1006``."""
     said = [one for one in _IN_A_SENTENCE.finditer(text) if not _is_answer(one, text)]
     if meant.is_of_others(text, said):
         return set()

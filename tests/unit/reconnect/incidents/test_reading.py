@@ -203,7 +203,7 @@ def test_what_is_unambiguous_is_understood(tmp_path: Path, fields: str, files: d
         ("Account: 1005@elsewhere.example\n", {}, "server", "The server is missing"),
         ("Account: 1005\nClient settings: server pbx1, domain pbx2\n", {}, "server", "The server is missing"),
         ("Subject: account 1005 on PBX1 and PBX2\n", {}, "server", "The server is missing"),
-        ("Subject: PBX1: 1005 can't register since 2026\n", {}, "account", "The account is missing"),
+        ("Subject: PBX1: 1005 broken since 2026\n", {}, "account", "The account is missing"),
         ("Server: pbx1\nAccount: n/a\n", {}, "account", "the field 'Account' is empty"),
         ("Server: pbx1\nSubject: interno 1005 o 1006\n", {}, "account", "The account is missing"),
         ("Server: pbx1\nError message: error, User 404\n", {}, "account", "The account is missing"),

@@ -134,7 +134,8 @@ _TROUBLE = re.compile(
 #: It works.
 _WORKS = re.compile(
     r"\b(?:works?|working|ok(?:ay)?|fine|registers|registered|is up|rings?|funziona(?:nte)?|va(?: bene)?|a posto"
-    r"|geht|funktioniert|läuft|klingelt|marche|fonctionne|va bien|funciona)\b(?! (?:only|on and off|solo|nur|seulement))",
+    r"|geht|funktioniert|läuft|klingelt|marche|fonctionne|va bien|funciona)"
+    r"\b(?! (?:only|on and off|solo|nur|seulement))",
     re.IGNORECASE,
 )
 #: … or is not: "the others are not affected".

@@ -51,6 +51,7 @@ def test_values_are_templated_by_whoever_asks() -> None:
     [
         ("addresses", ["pbx.example"]),
         ("addresses", {"a": 1}),
+        ("proxy", ["sbc.example"]),
         ("sip_port", "x"),
         ("sip_port", 0),
         ("sip_port", 70000),
@@ -71,6 +72,13 @@ def test_values_are_templated_by_whoever_asks() -> None:
 def test_a_wrong_value_is_named(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"reconnect_{name}"):
         settings({f"reconnect_{name}": value})
+
+
+def test_a_proxy_is_where_clients_are_led_to() -> None:
+    led = {"reconnect_addresses": ["203.0.113.5"]}
+    assert settings({**led, "reconnect_proxy": ["203.0.113.5", "10.0.0.5"]})["proxy"] == ["203.0.113.5", "10.0.0.5"]
+    with pytest.raises(ValueError, match=r"reconnect_proxy .* none of its addresses is in reconnect_addresses"):
+        settings({**led, "reconnect_proxy": "10.0.0.5"})
 
 
 def test_plain_data_are_copies_of_plain_types() -> None:

@@ -27,7 +27,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dns.lookup, "__defaults__", (60.0,))
     for name in ("CONNECT_SECONDS", "ANSWER_SECONDS"):
         monkeypatch.setattr(register, name, 60.0)
-    for name in ("STEP_SECONDS", "FLOW_SECONDS", "DNS_SECONDS"):
+    for name in ("STEP_SECONDS", "FLOW_SECONDS", "HOP_SECONDS", "DNS_SECONDS"):
         monkeypatch.setattr(path, name, 60.0)
 
 

@@ -23,6 +23,7 @@ class Settings(TypedDict, total=False):
     """The inventory variables ``reconnect_*`` of a server, without their prefix and without secrets.
 
     Times are seconds. Without a database (``none``) the settings about one are empty, and accounts are in files.
+    ``addresses`` are those that clients are led to, ``proxy`` those of the proxy before Asterisk.
     The files are on the server; ``tls_ca_file`` alone is on the control node. ``session_columns`` gives the columns of
     the session log where they have other names. ``client_signatures`` are what the site wrote: the judge checks each
     of them. Evidence of an older release lacks the settings that are newer.
@@ -35,6 +36,7 @@ class Settings(TypedDict, total=False):
     test_account: str
     test_callee: str
     addresses: list[str]
+    proxy: list[str]
     srv: str
     resolvers: list[str]
     provisioning_url: str

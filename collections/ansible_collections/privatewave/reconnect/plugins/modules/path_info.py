@@ -9,6 +9,8 @@ short_description: Probe the network paths to SIP servers
 description:
   - Probes the path from the host it runs on to one or more SIP servers - DNS, ICMP loss and round trip time, path MTU,
     TCP, TLS with full certificate details, SIP C(OPTIONS) over UDP, TCP and TLS, and HTTPS provisioning.
+  - Where a SIP proxy stands before the server, finds out which of the two answers - a proxy answers itself what has
+    C(Max-Forwards) 0 (RFC 3261, 16.3).
   - All targets and all probes are asked at the same time, each with its own time limit, so that a server that does
     not answer costs the slowest single limit and not their sum.
   - Reads only. Needs no privilege where ping sockets are allowed or the C(ping) command is installed.
@@ -115,7 +117,7 @@ RETURN = r"""
 paths:
   description:
     - For each target a probe; its C(data) has the keys C(vantage), C(taken_at), C(epoch), C(source_address), C(dns),
-      C(addresses), C(icmp), C(path_mtu), C(tcp), C(tls), C(sip) and C(provisioning).
+      C(addresses), C(icmp), C(path_mtu), C(tcp), C(tls), C(sip), C(hops) and C(provisioning).
   returned: always
   type: dict
   sample:

@@ -34,6 +34,9 @@ DEFAULTS: dict[str, Any] = {
     # Whom it calls in a test call.
     "test_callee": TEST_CALLEE,
     "addresses": [],
+    # Of a proxy or session border controller before Asterisk, as clients and as Asterisk see it. Empty: it is found
+    # while it answers.
+    "proxy": [],
     "srv": "",
     "resolvers": [],
     "provisioning_url": "",
@@ -84,7 +87,12 @@ def settings(variables: Mapping[str, Any], template: Callable[[Any], Any] = lamb
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(found["tls_ciphers"])
     except ssl.SSLError:
         raise ValueError(f"{PREFIX}tls_ciphers is {found['tls_ciphers']!r}, which names no cipher of OpenSSL") from None
-    found["addresses"] = [_address(PREFIX + "addresses", address) for address in found["addresses"]]
+    for name in ("addresses", "proxy"):
+        found[name] = [_address(PREFIX + name, address) for address in found[name]]
+    if found["addresses"] and found["proxy"] and not set(found["addresses"]).intersection(found["proxy"]):
+        raise ValueError(
+            f"{PREFIX}proxy names a proxy, and none of its addresses is in {PREFIX}addresses: clients are led to those"
+        )
     found["sip_transports"] = [_transport(one, found["sip_port"]) for one in found["sip_transports"]]
     if len(found["rtp_ports"]) != 2 or not all(isinstance(port, int) for port in found["rtp_ports"]):
         raise ValueError(f"{PREFIX}rtp_ports must be two ports, the first and the last")

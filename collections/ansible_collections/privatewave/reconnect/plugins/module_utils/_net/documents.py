@@ -178,12 +178,17 @@ class Handshake(_Offered):
     alert: str | None
 
 
-class SipAnswer(TypedDict):
-    """The answer to SIP OPTIONS, and the time in milliseconds that it took."""
+class Hop(TypedDict):
+    """How a station on the path answers OPTIONS; ``server`` is what it calls itself, empty where it does not say."""
 
     status: int
     reason: str
     server: str
+
+
+class SipAnswer(Hop):
+    """The answer to SIP OPTIONS, and the time in milliseconds that it took."""
+
     rtt_ms: float
     headers: dict[str, str]
 
@@ -204,18 +209,22 @@ class Provisioning(_SecondConnection):
     address: str
 
 
-class _NatAddresses(TypedDict, total=False):
+class _NewerPath(TypedDict, total=False):
     #: Added by the control node.
     nat_addresses: list[str]
+    #: Evidence of an older release lacks it.
+    hops: dict[str, list[Probe[Hop]]]
 
 
-class Path(_NatAddresses):
+class Path(_NewerPath):
     """The path to one server, seen from one vantage point.
 
     ``epoch`` is ``taken_at`` in seconds since 1970. ``source_addresses`` are the vantage point's own addresses towards
     those of the server, ``source_address`` the one towards the first. ``nat_addresses`` are those that servers see it
     under. ``dns`` is by resolver, ``icmp`` and ``path_mtu`` by address, ``tcp`` and ``tls`` by ``address:port``,
-    ``sip`` by ``transport:address:port``; an IPv6 address stands in brackets there.
+    ``sip`` and ``hops`` by ``transport:address:port``; an IPv6 address stands in brackets there. ``hops`` are the
+    answers to OPTIONS that no proxy may pass on (RFC 3261, 16.3), and only where that is a proxy's, to OPTIONS for an
+    account that goes one hop further.
     """
 
     vantage: str
@@ -239,7 +248,12 @@ class Paths(TypedDict):
     paths: dict[str, Probe[Path]]
 
 
-class RegisterAnswer(TypedDict):
+class _Signed(TypedDict, total=False):
+    #: What the station calls itself that answered. Evidence of an older release lacks it.
+    server: str
+
+
+class RegisterAnswer(_Signed):
     """A final answer to REGISTER after ``seconds``.
 
     ``expires`` is the requested interval, seconds: 0 removes the contact, null asks for the contacts. ``algorithm`` is

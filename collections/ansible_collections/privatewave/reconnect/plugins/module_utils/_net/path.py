@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import re
 import socket
 import time
 import urllib.parse
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         Addresses,
         Connected,
         Handshake,
+        Hop,
         Path,
         Paths,
         Provisioning,
@@ -51,17 +53,27 @@ ICMP_SECONDS = 3.5
 PATH_MTU_SECONDS = 3.5
 STEP_SECONDS = 3.0
 FLOW_SECONDS = 4.0
+HOP_SECONDS = 1.0
 TARGET_SECONDS = 8.0
 
 DEFAULT_USER = "reconnect"
 
+#: How a proxy answers what it may not pass on (RFC 3261, 16.3).
+TOO_MANY_HOPS = 483
+#: Proxies and session border controllers that say who they are. Some answer OPTIONS before they look how far it may go.
+PROXY = re.compile(
+    r"kamailio|opensips|openser|flexisip|\bsbc\b|session border|audiocodes|acme packet|oracle|ribbon|sonus",
+    re.IGNORECASE,
+)
+
 
 class _Steps(TypedDict, total=False):
-    """What one flow answers; ``tcp`` is missing over UDP, ``tls`` without TLS."""
+    """What one flow answers; ``tcp`` is missing over UDP, ``tls`` without TLS, ``hops`` where nobody can be asked."""
 
     tcp: Probe[Connected]
     tls: Probe[Handshake]
     sip: Probe[SipAnswer]
+    hops: list[Probe[Hop]]
 
 
 def answer(targets: Iterable[Target], vantage: str) -> Paths:
@@ -135,6 +147,7 @@ def probe_target(target: Target, vantage: str) -> Path:
         "tcp": {},
         "tls": {},
         "sip": {},
+        "hops": {},
         "provisioning": answers.pop(("provisioning",), failed("skipped", "no provisioning_url is set for this server")),
     }
     resolved: dict[str, dict[str, Probe[Any]]] = {}
@@ -159,6 +172,7 @@ def _probe_flow(target: Target, transport: str, address: str, port: int) -> _Ste
     """TCP, TLS and SIP over one connection: the server sees one client, not three."""
     deadline = time.monotonic() + FLOW_SECONDS
     held: list[socket.socket] = []
+    flows: list[sip_client.Flow] = []
 
     def fresh() -> socket.socket:
         return connections.connect(address, port, min(STEP_SECONDS, deadline - time.monotonic()))
@@ -184,6 +198,7 @@ def _probe_flow(target: Target, transport: str, address: str, port: int) -> _Ste
     def ask_options() -> SipAnswer:
         domain = connections.bracketed(target["sip_domain"] or address)
         flow = sip_client.Flow(held[-1], transport, domain, target.get("user") or DEFAULT_USER)
+        flows[:] = [flow]
         started = time.monotonic()
         return _sip_answer(sip_client.options(flow, min(deadline, started + STEP_SECONDS)), _milliseconds(started))
 
@@ -228,6 +243,8 @@ def _probe_flow(target: Target, transport: str, address: str, port: int) -> _Ste
             if missing
             else patiently(ask_options, ask_again)
         )
+        if steps["sip"]["ok"] or steps["sip"]["error"] == "timed_out":
+            steps["hops"] = _hops(flows[0], steps["sip"], deadline)
     finally:
         for sock in held:
             sock.close()
@@ -241,20 +258,44 @@ def _spread_flow(data: Path, transport: str, where: str, answer: Probe[_Steps]) 
         data["tcp"][where] = steps["tcp"]
     if transport == "tls":
         data["tls"][where] = steps["tls"]
-    data["sip"]["{0}:{1}".format(transport, where)] = steps["sip"]
+    name = "{0}:{1}".format(transport, where)
+    data["sip"][name] = steps["sip"]
+    if "hops" in steps:
+        data["hops"][name] = steps["hops"]
 
 
 def _sip_answer(response: sip.Message, rtt_ms: float) -> SipAnswer:
     headers: dict[str, str] = {}
     for name, value in response.headers[:HEADER_LIMIT]:
         headers.setdefault(printable(name, TEXT_LIMIT), printable(value, TEXT_LIMIT))
+    return {**_hop(response), "rtt_ms": rtt_ms, "headers": headers}
+
+
+def _hop(response: sip.Message) -> Hop:
     return {
         "status": response.status,
         "reason": printable(response.reason, TEXT_LIMIT),
-        "server": printable(response.get("Server") or response.get("User-Agent") or "", TEXT_LIMIT),
-        "rtt_ms": rtt_ms,
-        "headers": headers,
+        "server": printable(response.server, TEXT_LIMIT),
     }
+
+
+def _hops(flow: sip_client.Flow, whole: Probe[SipAnswer], deadline: float) -> list[Probe[Hop]]:
+    """Who answers what no proxy may pass on; where that is a proxy, who answers what goes one hop further.
+
+    ``whole`` is what became of a request that goes all the way.
+    """
+    until = min(deadline, time.monotonic() + HOP_SECONDS)
+    nearest: Probe[Hop] = probe(lambda: _hop(sip_client.options(flow, until, forwards=0)))
+    if not nearest["ok"] or not _is_proxy(nearest["data"], whole["data"]["server"] if whole["ok"] else ""):
+        return [nearest]
+    # For an account: many a proxy answers itself what is for nobody.
+    return [nearest, probe(lambda: _hop(sip_client.options(flow, deadline, forwards=1, uri=flow.identity)))]
+
+
+def _is_proxy(nearest: Hop, last: str) -> bool:
+    """Whether the station that answers first is not the ``last`` one, or says itself what it is."""
+    first = nearest["server"]
+    return nearest["status"] == TOO_MANY_HOPS or bool(first and last and first != last) or bool(PROXY.search(first))
 
 
 def _probe_provisioning(target: Target, resolvers: Sequence[str]) -> Provisioning:

@@ -188,6 +188,7 @@ class Client:
                 "reason": printable(response.reason, TEXT_LIMIT),
                 "seconds": round(time.monotonic() - started, 4),
                 "algorithm": algorithm,
+                "server": printable(response.server, TEXT_LIMIT),
             }
         )
         return response

@@ -153,6 +153,11 @@ class Message:
         return parse_via(self.listed("Via")[0])["parameters"].get("branch")
 
     @property
+    def server(self) -> str:
+        """What the station calls itself that sent the response, empty where it does not say."""
+        return self.get("Server") or self.get("User-Agent") or ""
+
+    @property
     def cseq(self) -> tuple[int, str]:
         """Number and method of CSeq. Raises `SIPError`."""
         match = _CSEQ.match(self.get("CSeq") or "")

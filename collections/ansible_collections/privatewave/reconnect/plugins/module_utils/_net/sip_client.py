@@ -54,12 +54,13 @@ class Flow:
         self._garbage: sip.SIPError | None = None
 
     def request(
-        self, method: str, uri: str, to: str, headers: Iterable[tuple[str, str]], deadline: float
+        self, method: str, uri: str, to: str, headers: Iterable[tuple[str, str]], deadline: float, forwards: int = 70
     ) -> sip.Message:
         """Send one request and return the final response. Raises `ProbeError`.
 
         ``to`` is the URI of the To field, ``headers`` further (name, value) pairs, ``deadline`` a time of
-        ``time.monotonic``. A request over UDP is sent again after 0.5 s, 1 s, 2 s … until an answer arrives.
+        ``time.monotonic``, ``forwards`` how many proxies may pass it on. A request over UDP is sent again after 0.5 s,
+        1 s, 2 s … until an answer arrives.
         """
         self.count += 1
         branch = "z9hG4bK" + nonce()
@@ -69,7 +70,7 @@ class Flow:
                 uri,
                 headers=[
                     ("Via", "SIP/2.0/{0} {1};branch={2};rport".format(self.transport.upper(), self.local, branch)),
-                    ("Max-Forwards", "70"),
+                    ("Max-Forwards", str(forwards)),
                     ("From", "<{0}>;tag={1}".format(self.identity, self.tag)),
                     ("To", "<{0}>".format(to)),
                     ("Call-ID", self.call_id),
@@ -190,8 +191,11 @@ def _lost(error: OSError) -> ProbeError:
     return ProbeError("unreachable", "the connection is lost: {0}".format(error))
 
 
-def options(flow: Flow, deadline: float) -> sip.Message:
-    """Ask a server for its capabilities (RFC 3261, 11): any final response shows that it serves SIP."""
-    uri = "sip:{0}".format(flow.domain)
+def options(flow: Flow, deadline: float, forwards: int = 70, uri: str = "") -> sip.Message:
+    """Ask a server for its capabilities (RFC 3261, 11): any final response shows that it serves SIP.
+
+    ``uri`` is whom the request is for, by default the server. ``forwards`` is as for `Flow.request`.
+    """
+    uri = uri or "sip:{0}".format(flow.domain)
     accept = [("Contact", flow.contact), ("Accept", "application/sdp")]
-    return flow.request("OPTIONS", uri, uri, accept, deadline)
+    return flow.request("OPTIONS", uri, uri, accept, deadline, forwards)

@@ -33,6 +33,7 @@ _STATIONS: dict[str, tuple[str, ...]] = {
     "DNS": ("dns.", "dns_", "aaaa_"),
     "edge": ("path.tcp", "firewall.", "ban", "host.conntrack", "firewall_", "client_banned", "nat_"),
     "TLS": ("tls.", "tls_", "host.clock", "clock_"),
+    "proxy": ("sip.proxy", "path.proxy", "proxy_"),
     "SIP": ("sip.", "asterisk.transport", "port_taken", "transport_not_bound"),
     "Asterisk": ("asterisk.", "asterisk_", "host.", "rtp_", "disk_", "inodes_", "memory_"),
     "database": ("database.", "asterisk.odbc", "asterisk.realtime", "database_", "odbc_", "contact_write"),
@@ -54,6 +55,8 @@ _OF_SUBJECT = {
 #: The judge's name for what no rule explains.
 
 STATIONS = tuple(_STATIONS)
+#: On the path of some sites only: drawn where something was seen of it.
+_SOME = ("proxy",)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def stations_of(result: Result) -> list[Station]:
     stations = [_station(name, sorted_findings[name], at[name], roots, fixed, result.server) for name in STATIONS]
     if result.state == "unreachable" and not result.findings:
         stations[1] = Station("internet", "broken", one_line(result.error_message or ""), ())
-    return stations
+    return [one for one in stations if one.name not in _SOME or one.condition != "unseen"]
 
 
 def vantages(stations: Iterable[Station]) -> list[str]:

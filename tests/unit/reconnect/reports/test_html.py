@@ -174,12 +174,22 @@ def test_the_path_is_drawn_with_a_sign_for_each_condition() -> None:
     pictures = re.findall(r'<svg class="path (?:lying|standing)".*?</svg>', text, re.DOTALL)
     assert len(pictures) == 2
     for picture in pictures:
-        assert all(f">{station}</text>" in picture for station in STATIONS)
+        assert all(f">{station}</text>" in picture for station in STATIONS if station != "proxy")
         assert picture.count('href="#m-broken"') == 2
         assert all(f"#m-{sign}" in picture for sign in ("fine", "affected", "warned", "unknown", "unseen"))
         assert all(vantage in picture for vantage in ("control", "phone", "on pbx22"))
         assert 'class="cross"' in picture
     assert "database: the fault is here" in parsed.text
+
+
+def test_a_proxy_is_a_station_where_one_was_seen() -> None:
+    seen = finding("sip.proxy", "fail", subject="network")
+    names = [[one.name for one in stations_of(result(findings=found))] for found in ([seen], [])]
+    assert names == [list(STATIONS), [one for one in STATIONS if one != "proxy"]]
+    cause = {"cause": "proxy_down", "subject": "network", "title": "A proxy", "summary": "No.", "policy": "human"}
+    verdict = {"outcome": "escalate_third_level", "root_causes": [cause], "next_step": "Look."}
+    broken = [one.name for one in stations_of(result(verdict=verdict, findings=[])) if one.condition == "broken"]
+    assert broken == ["proxy"]
 
 
 def test_a_cause_that_nobody_knows_lies_at_no_station() -> None:

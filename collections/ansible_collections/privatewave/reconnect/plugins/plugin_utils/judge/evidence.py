@@ -107,6 +107,15 @@ class Path:
             return {}
         return {str(name): _probe(f"paths.{self.vantage}.data.{kind}.{name}", raw) for name, raw in found.items()}
 
+    def hops(self) -> dict[str, list[Probe[Any]]]:
+        """Who answered OPTIONS that goes no further, and one that goes one hop further, by place."""
+        return {
+            str(where): [
+                _probe(f"paths.{self.vantage}.data.hops.{where}.{number}", raw) for number, raw in enumerate(hops)
+            ]
+            for where, hops in dict(self.data.get("hops") or {}).items()
+        }
+
     def dns(self) -> Iterator[tuple[str, str, Probe[Any]]]:
         """(resolver, record type, probe) of every question asked."""
         for resolver, answers in dict(self.data.get("dns") or {}).items():
@@ -192,8 +201,8 @@ class Evidence:
         found = units.data.get(name) if units.ok and name else None
         return found if isinstance(found, Mapping) else None
 
-    def listening(self, proto: str, port: int) -> list[Mapping[str, Any]] | None:
-        """Who listens on a port, without those bound to loopback only; None when sockets are unknown."""
+    def listening(self, proto: str, port: int, loopback: bool = False) -> list[Mapping[str, Any]] | None:
+        """Who listens on a port, without those bound to loopback only unless `loopback`; None: sockets are unknown."""
         sockets = self.probe("host", "sockets")
         if not sockets.ok:
             return None
@@ -202,7 +211,7 @@ class Evidence:
             for one in sockets.data
             if one.get("proto") == proto
             and one.get("port") == port
-            and not str(one.get("address", "")).startswith(("127.", "::1"))
+            and (loopback or not str(one.get("address", "")).startswith(("127.", "::1")))
         ]
 
 

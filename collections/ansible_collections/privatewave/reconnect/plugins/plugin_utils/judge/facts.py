@@ -71,6 +71,36 @@ def own_addresses(evidence: Evidence) -> list[str]:
     return [plain(address) for address in evidence.settings.get("addresses") or []]
 
 
+def proxies(evidence: Evidence) -> list[str]:
+    """The addresses of the proxy before Asterisk: those of the settings, else, where one answers, all that clients are
+    led to.
+
+    What answers at an address of the server itself is no proxy before it, unless the settings say so.
+    """
+    if named := evidence.settings.get("proxy"):
+        return [plain(address) for address in named]
+    own = _interface_addresses(evidence)
+    answering = [place(where)[0] for path in evidence.paths for where, hops in path.hops().items() if len(hops) > 1]
+    found = [address for address in answering if address not in own]
+    others = [address for address in own_addresses(evidence) if address not in own]
+    return list(dict.fromkeys([*found, *others])) if found else []
+
+
+def fronted(evidence: Evidence) -> bool:
+    """Whether clients are led to a proxy only, so that none of them reaches Asterisk itself."""
+    before = proxies(evidence)
+    return bool(before) and set(own_addresses(evidence)) <= set(before)
+
+
+def wanted_transports(evidence: Evidence) -> list[tuple[str, int]]:
+    """The transports that Asterisk must serve, and their ports: those of clients, or behind a proxy all that it has."""
+    if not fronted(evidence):
+        return [(str(one["transport"]), int(one["port"])) for one in evidence.settings.get("sip_transports") or []]
+    found = evidence.probe("asterisk", "transports")
+    has = {(str(one["transport"]), int(one["port"])) for one in found.data} if found.ok else set()
+    return sorted(one for one in has if one[0] in ("udp", "tcp", "tls"))
+
+
 def serves(evidence: Evidence, listening: Iterable[Mapping[str, Any]], address: str) -> bool:
     """Whether one of the sockets takes what is sent to the address. ``::`` takes IPv4, too, except that of PJSIP."""
     v6_only = evidence.settings.get("channel_driver") == "pjsip"
@@ -96,8 +126,14 @@ def lacks_address(evidence: Evidence, address: str) -> bool:
     found = evidence.probe("host", "interfaces")
     if not found.ok or plain(address) not in own_addresses(evidence):
         return False
-    own = {plain(str(one).partition("/")[0]) for link in found.data for one in link.get("addresses") or []}
-    return plain(address) not in own
+    return plain(address) not in _interface_addresses(evidence)
+
+
+def _interface_addresses(evidence: Evidence) -> set[str]:
+    """The addresses of the server's interfaces; none where they are not known."""
+    found = evidence.probe("host", "interfaces")
+    links = found.data if found.ok else []
+    return {plain(str(one).partition("/")[0]) for link in links for one in link.get("addresses") or []}
 
 
 def database_is_here(evidence: Evidence) -> bool | None:
@@ -246,7 +282,8 @@ def client_addresses(evidence: Evidence, claimed: bool = True) -> list[str]:
     """Where the account's client was last, by the session log, by its newest attempt, and by the contacts that Asterisk
     has and does not reach.
 
-    Without ``claimed`` its packets came from there: what a client names in its contact may be another's address.
+    Without ``claimed`` its packets came from there: what a client names in its contact may be another's address. Where
+    everybody's packets come from, a proxy, no client is.
     """
     sessions, attempt = evidence.probe("account", "sessions"), client_attempt(evidence, claimed)
     live = evidence.probe("account", "live")
@@ -259,7 +296,7 @@ def client_addresses(evidence: Evidence, claimed: bool = True) -> list[str]:
         found.append(_host(attempt.get("address")))
     away = [one for one in contacts if one.get("status") != "Reachable"]
     found += [_host(one.get(name)) for one in away for name in _places(evidence, claimed)]
-    return [address for address in dict.fromkeys(found) if address]
+    return [address for address in dict.fromkeys(found) if address and address not in proxies(evidence)]
 
 
 def browser(evidence: Evidence) -> Mapping[str, Any]:
@@ -274,9 +311,10 @@ def browser_addresses(evidence: Evidence) -> list[str]:
 
 
 def attempted_from(evidence: Evidence, addresses: Collection[str]) -> bool | None:
-    """Whether the watch saw an attempt from one of these addresses; None where nothing was watched."""
+    """Whether the watch saw an attempt from one of these addresses; None where nothing was watched, or where all come
+    from a proxy."""
     watched = evidence.probe("account", "watch")
-    if not watched.ok:
+    if not watched.ok or fronted(evidence):
         return None
     return any(_host(one.get("address")) in addresses for one in watched.data.get("attempts") or [])
 
@@ -343,8 +381,14 @@ def _places(evidence: Evidence, claimed: bool) -> list[str]:
     return [name for name, is_written in written.items() if is_written]
 
 
-def _addresses_of_account(evidence: Evidence, claimed: bool = True) -> Iterator[str]:
+def _addresses_of_account(evidence: Evidence, claimed: bool = True) -> list[str]:
     """The addresses from which the account has a contact, or has logged in; ``claimed`` is as for `_own_address`."""
+    before = proxies(evidence)
+    return [address for address in _senders(evidence, claimed) if address not in before]
+
+
+def _senders(evidence: Evidence, claimed: bool) -> Iterator[str]:
+    """The same, with that of a proxy, from which everybody's packets come."""
     live, rows, sessions, attempts = (
         evidence.probe("account", name) for name in ("live", "rows", "sessions", "attempts")
     )

@@ -24,6 +24,7 @@ from ..facts import (
     password_is_right,
     registered_elsewhere,
     server_accepts,
+    wanted_transports,
 )
 from ..finding import Finding, Say, counted, rule
 
@@ -163,7 +164,7 @@ def _algorithms(evidence: Evidence, auth: Mapping[str, Any]) -> Iterator[Finding
 
 
 def _peer(evidence: Evidence, peer: Mapping[str, Any]) -> Iterator[Finding]:
-    """chan_sip: a peer that may register, over the transports that clients use."""
+    """chan_sip: a peer that may register, over the transports that clients, or the proxy before Asterisk, may use."""
     host = str(peer.get("host") or "")
     yield Say("account.host", "account", host).either(
         host == "dynamic",
@@ -172,7 +173,7 @@ def _peer(evidence: Evidence, peer: Mapping[str, Any]) -> Iterator[Finding]:
         "peer_not_dynamic",
     )
     allowed = {one.strip().lower() for one in str(peer.get("transport") or "udp").split(",")}
-    wanted = {str(one["transport"]) for one in evidence.settings.get("sip_transports") or []}
+    wanted = {transport for transport, _port in wanted_transports(evidence)}
     yield Say("account.transport", "account", ",".join(sorted(allowed))).either(
         not wanted or bool(wanted & allowed),
         f"It may use {', '.join(sorted(allowed))}.",

@@ -14,6 +14,7 @@ from ..facts import (
     account_name,
     asterisk_runs,
     client_addresses,
+    fronted,
     has_contacts,
     holder,
     lacks_address,
@@ -21,12 +22,14 @@ from ..facts import (
     lost_mapping,
     out_of_step,
     own_addresses,
+    proxies,
     registers,
     serves,
     unknown_accounts,
+    wanted_transports,
     within,
 )
-from ..finding import Finding, Say, are, counted, rule
+from ..finding import Finding, Say, are, counted, place, rule
 
 #: The release that each channel driver is tested with; docs/how-to/install.md has the whole matrix.
 TESTED = {"pjsip": 22, "sip": 16}
@@ -180,19 +183,31 @@ def modules(evidence: Evidence) -> Iterator[Finding]:
 
 @rule
 def transports(evidence: Evidence) -> Iterator[Finding]:
-    """Every SIP port that clients use is bound, and by Asterisk."""
-    for wanted in evidence.settings.get("sip_transports") or []:
-        transport, port = str(wanted["transport"]), int(wanted["port"])
+    """Every SIP port that clients, or the proxy before it, use is bound, and by Asterisk."""
+    found, behind = evidence.probe("asterisk", "transports"), fronted(evidence)
+    if behind and not wanted_transports(evidence):
+        say = Say("asterisk.transport", "asterisk", "transport", evidence=(("asterisk.transports", found.data),))
+        yield (
+            say.fails("Asterisk has no SIP transport for the proxy before it.", "transport_not_bound")
+            if found.ok
+            else say.unknown(f"What Asterisk should listen on behind the proxy is not known ({found.why}).")
+        )
+    for transport, port in wanted_transports(evidence):
         about = f"{transport}:{port}"
-        sockets = evidence.listening("udp" if transport == "udp" else "tcp", port)
+        sockets = evidence.listening("udp" if transport == "udp" else "tcp", port, loopback=behind)
         say = Say("asterisk.transport", "asterisk", about, evidence=(("host.sockets", sockets),))
         if sockets is None:
             yield say.unknown(f"Who listens on {about} is not known ({evidence.probe('host', 'sockets').why}).")
             continue
         strangers = [one for one in sockets if one.get("process") and one.get("process") != "asterisk"]
-        if strangers:
-            holders = [holder(evidence, one) for one in strangers]
-            names = ", ".join(sorted({one.name for one in holders}))
+        holders = [holder(evidence, one) for one in strangers]
+        names = ", ".join(sorted({one.name for one in holders}))
+        if strangers and _registered_over(evidence, transport, port):
+            yield say.warns(
+                f"{names} listens on {about} instead of Asterisk, and clients register over it. If it is a proxy, name "
+                "its addresses in reconnect_proxy."
+            )
+        elif strangers:
             yield say.fails(
                 f"{names} listens on {about} instead of Asterisk.",
                 "port_taken",
@@ -201,17 +216,27 @@ def transports(evidence: Evidence) -> Iterator[Finding]:
             )
         elif sockets:
             yield from _at_every_address(evidence, say, transport, port, sockets)
-        elif moved := _elsewhere(evidence, transport):
+        elif behind and registers(evidence):
+            yield say.warns(f"Nothing listens on {about}, which Asterisk has; clients register through the proxy.")
+        elif not behind and (moved := _elsewhere(evidence, transport)):
             yield say.fails(f"Asterisk listens on {moved}, and clients come to {about}.", "port_mismatch")
         elif asterisk_runs(evidence) and not crash_loops(evidence):
             yield say.fails(f"Asterisk runs but nothing listens on {about}.", "transport_not_bound")
         else:
             yield say.fails(f"Nothing listens on {about}.")
-    found = evidence.probe("asterisk", "transports")
     for one in found.data if found.ok else []:
         yield Say("asterisk.transport.configured", "asterisk", str(one.get("id"))).passes(
             f"Asterisk has the transport {one.get('id')} ({one.get('transport')} on port {one.get('port')})."
         )
+
+
+def _registered_over(evidence: Evidence, transport: str, port: int) -> bool:
+    """Whether a registration of ours worked over a transport at this port."""
+    tests = [found for tested in evidence.registrations().values() for found in tested.values() if found.ok]
+    return any(
+        one.data["listed"] and (one.data["transport"], place(one.data["address"])[1]) == (transport, port)
+        for one in tests
+    )
 
 
 def _at_every_address(
@@ -222,7 +247,7 @@ def _at_every_address(
     unserved = [
         address
         for address in own_addresses(evidence)
-        if found.ok and ":" not in address and not lacks_address(evidence, address)
+        if found.ok and ":" not in address and address not in proxies(evidence) and not lacks_address(evidence, address)
         if not serves(evidence, sockets, address)
     ]
     there = ", ".join(sorted({str(one.get("address")) for one in sockets}))
@@ -297,6 +322,8 @@ def identified(evidence: Evidence) -> Iterator[Finding]:
     order = found.data["order"] if found.ok else []
     if "ip" not in order or ("username" in order and order.index("username") < order.index("ip")):
         return
+    # Behind a proxy every request comes from it.
+    before = proxies(evidence) if fronted(evidence) else []
     for one in found.data["sections"]:
         say = Say("asterisk.identify", "asterisk", one["name"], evidence=(("asterisk.identifies", one),))
         networks = one["networks"]
@@ -304,7 +331,7 @@ def identified(evidence: Evidence) -> Iterator[Finding]:
         out = [
             path.vantage
             for path in evidence.paths
-            if _inside(path.seen_as, networks) and _refused_from(evidence, path.vantage)
+            if _inside(before or path.seen_as, networks) and _refused_from(evidence, path.vantage)
         ]
         for vantage in out:
             yield replace(say, vantage=vantage).fails(f"{text}, those of {vantage} too.", "identify_matches_clients")
@@ -429,9 +456,10 @@ def lacks_something(evidence: Evidence) -> bool:
         return False
     if any(state != "Running" for state in modules.data.values()):
         return True
+    behind = fronted(evidence)
     return any(
-        evidence.listening("udp" if one["transport"] == "udp" else "tcp", int(one["port"])) == []
-        for one in evidence.settings.get("sip_transports") or []
+        evidence.listening("udp" if transport == "udp" else "tcp", port, loopback=behind) == []
+        for transport, port in wanted_transports(evidence)
     )
 
 

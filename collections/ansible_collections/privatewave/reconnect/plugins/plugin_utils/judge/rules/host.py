@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..evidence import Evidence
-from ..facts import answered, log_lines, nothing_checked, registers
+from ..evidence import Evidence, plain
+from ..facts import answered, log_lines, nothing_checked, proxies, registers, wanted_transports
 from ..finding import Finding, Say, rule
 
 #: Share of a disk or of its inodes in use.
@@ -239,7 +239,7 @@ def interfaces(evidence: Evidence) -> Iterator[Finding]:
             )
     if found.ok and wanted:
         own = {_bare(address) for link in found.data for address in link.get("addresses") or []}
-        for address in wanted:
+        for address in [one for one in wanted if plain(one) not in proxies(evidence)]:
             # Behind address translation a server does not know its public address: no failure by itself.
             say = Say("host.address", "host", address, evidence=(("host.interfaces", sorted(own)),))
             yield (
@@ -278,7 +278,8 @@ def tls_files(evidence: Evidence) -> Iterator[Finding]:
     """The certificate and key on the disk, whatever is being served."""
     found = evidence.probe("host", "tls_files")
     path = str(evidence.settings.get("tls_certificate_file") or "")
-    if not path or all(one["transport"] != "tls" for one in evidence.settings.get("sip_transports") or []):
+    # Behind a proxy that does not come over TLS nobody sees them.
+    if not path or all(transport != "tls" for transport, _port in wanted_transports(evidence)):
         return
     if not found.ok:
         say = Say("tls.files", "network", path, evidence=(("host.tls_files", found.error),))

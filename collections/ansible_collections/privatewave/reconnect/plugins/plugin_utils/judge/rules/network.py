@@ -9,22 +9,33 @@ import hashlib
 import ipaddress
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
+from ..blocked import (
+    Blocked,
+    ban_of,
+    blocked_by_host,
+    blocks_of,
+    blocks_of_sip,
+    kept_from_sip,
+    provisioning_port,
+    sip_ports,
+)
 from ..evidence import Evidence, Path, Probe, plain, time_of
 from ..facts import (
     asterisk_runs,
     attempted_from,
     browser_addresses,
     client_addresses,
+    fronted,
     lacks_address,
     own_addresses,
+    proxies,
     registered_elsewhere,
     registered_from,
     serves,
-    within,
 )
 from ..finding import Finding, Say, rule
 
@@ -50,11 +61,6 @@ def split(where: str) -> tuple[str, int]:
     """``address:port`` or ``[address]:port`` in its parts."""
     address, _colon, port = where.rpartition(":")
     return address.strip("[]"), int(port) if port.isdigit() else 0
-
-
-def sip_ports(evidence: Evidence) -> set[int]:
-    """The ports at which clients look for SIP."""
-    return {int(one["port"]) for one in evidence.settings.get("sip_transports") or []}
 
 
 # ------------------------------------------------------------------------------------------------ names
@@ -212,7 +218,7 @@ def ports(evidence: Evidence) -> Iterator[Finding]:
                 yield say.unknown(f"Whether {where} takes connections from {path.vantage} is not known ({found.why}).")
             else:
                 blocked = (
-                    _Blocked(None, ": too many packets get lost.")
+                    Blocked(None, ": too many packets get lost.")
                     if found.error == "timed_out" and _loses(path, address)
                     else _who_blocks(evidence, path, address, port)
                 )
@@ -220,51 +226,47 @@ def ports(evidence: Evidence) -> Iterator[Finding]:
                 yield say.fails(summary, blocked.cause, blocked.targets, blocked.by_hand)
 
 
-class _Blocked(NamedTuple):
-    """Why a port does not answer: the cause, the end of the sentence about it, and what a remedy would remove."""
-
-    cause: str | None
-    reason: str
-    targets: Sequence[Mapping[str, Any]] = ()
-    by_hand: str = ""
-
-
-def _who_blocks(evidence: Evidence, path: Path, address: str, port: int, protocol: str = "tcp") -> _Blocked:
+def _who_blocks(evidence: Evidence, path: Path, address: str, port: int, protocol: str = "tcp") -> Blocked:
     """The cause of a port that does not answer. Silence over UDP shows a firewall only where others get an answer."""
-    listening = evidence.listening(protocol, port)
-    if listening is None:
-        return _Blocked(None, ", and what the server itself says is not known.")
-    if not listening:
-        return _Blocked(None, ": nothing listens there.")
-    if not serves(evidence, listening, address):
-        if ":" in address and any(":" not in str(one.get("address")) for one in listening):
-            return _Blocked(
-                "aaaa_unreachable", ": the server listens there over IPv4 only, while clients are led to IPv6."
-            )
-        return _Blocked(None, ": nothing listens at this address.")
-    if lacks_address(evidence, address) and ":" in address:
-        return _Blocked("aaaa_unreachable", f": no interface of the server has the address {address}.")
-    if not asterisk_runs(evidence) and port in sip_ports(evidence):
-        return _Blocked(None, ": Asterisk does not run.")
-    seen_as = path.seen_as
-    if banned := _banned(evidence, seen_as):
-        return banned
-    if blocks := _blocks(evidence, address, port, seen_as, protocol):
-        return _blocked_by_host(evidence, blocks)
     elsewhere = [
         other.vantage for other in evidence.paths if other is not path and _open(other, address, port, protocol)
     ]
+    if address in proxies(evidence):
+        # What the server itself says is about its proxy, and not about clients.
+        if elsewhere:
+            return Blocked("firewall_edge_blocks", f"; the proxy serves others{_from(elsewhere)}.")
+        return Blocked("proxy_down", ": the proxy before Asterisk does not answer there.")
+    listening = evidence.listening(protocol, port)
+    if listening is None:
+        return Blocked(None, ", and what the server itself says is not known.")
+    if not listening:
+        return Blocked(None, ": nothing listens there.")
+    if not serves(evidence, listening, address):
+        if ":" in address and any(":" not in str(one.get("address")) for one in listening):
+            return Blocked(
+                "aaaa_unreachable", ": the server listens there over IPv4 only, while clients are led to IPv6."
+            )
+        return Blocked(None, ": nothing listens at this address.")
+    if lacks_address(evidence, address) and ":" in address:
+        return Blocked("aaaa_unreachable", f": no interface of the server has the address {address}.")
+    if not asterisk_runs(evidence) and port in sip_ports(evidence):
+        return Blocked(None, ": Asterisk does not run.")
+    seen_as = path.seen_as
+    if banned := ban_of(evidence, seen_as):
+        return banned
+    if blocks := blocks_of(evidence, address, port, seen_as, protocol):
+        return blocked_by_host(evidence, blocks)
     # What gets through elsewhere met the same rule: only one that counts packets lets it through at times.
     if drops := _drops_some(evidence, path, address, port, protocol, by_number=bool(elsewhere)):
         return drops
     if protocol == "udp" and not elsewhere:
-        return _Blocked(None, "; the server listens and its own rules let it through.")
+        return Blocked(None, "; the server listens and its own rules let it through.")
     icmp = path.probes("icmp").get(address)
     if icmp is not None and not icmp.ok and not _reached(path, address):
-        return _Blocked(
+        return Blocked(
             "route_down", f", nor does it answer to ICMP, while the server itself is well{_from(elsewhere)}."
         )
-    return _Blocked("firewall_edge_blocks", f"; the server listens and its own rules let it through{_from(elsewhere)}.")
+    return Blocked("firewall_edge_blocks", f"; the server listens and its own rules let it through{_from(elsewhere)}.")
 
 
 def _from(vantages: list[str]) -> str:
@@ -283,11 +285,13 @@ def _open(path: Path, address: str, port: int, protocol: str) -> bool:
 @rule
 def banned(evidence: Evidence) -> Iterator[Finding]:
     """Where packets of the account's client came from last, and where its user's browser is: both may be banned while
-    every vantage is served."""
+    every vantage is served. Behind a proxy the server does not see them."""
+    if fronted(evidence):
+        return
     last = client_addresses(evidence, claimed=False)
     for address in dict.fromkeys([*last, *browser_addresses(evidence)]):
-        found = _banned(evidence, [address])
-        if found is None or registered_elsewhere(evidence, address) or not _kept_from_sip(evidence, address, found):
+        found = ban_of(evidence, [address])
+        if found is None or registered_elsewhere(evidence, address) or not kept_from_sip(evidence, address, found):
             continue
         say = Say("path.client", "network", address, evidence=(("host.bans", evidence.probe("host", "bans").data),))
         who = "The account's client was last" if address in last else "The user's browser is"
@@ -298,22 +302,14 @@ def banned(evidence: Evidence) -> Iterator[Finding]:
 @rule
 def browser_kept_out(evidence: Evidence) -> Iterator[Finding]:
     """The server's own rules that keep the address of the user's browser from SIP."""
-    for address in browser_addresses(evidence):
-        if registered_elsewhere(evidence, address) or _banned(evidence, [address]):
+    for address in browser_addresses(evidence) if not fronted(evidence) else ():
+        if registered_elsewhere(evidence, address) or ban_of(evidence, [address]):
             continue
-        blocks = [
-            block
-            for own in own_addresses(evidence)
-            for one in evidence.settings.get("sip_transports") or []
-            for block in _blocks(
-                evidence, own, int(one["port"]), [address], "udp" if one["transport"] == "udp" else "tcp"
-            )
-            if block.get("sources") or block.get("sets")
-        ]
+        blocks = [one for one in blocks_of_sip(evidence, address) if one.get("sources") or one.get("sets")]
         if not blocks:
             continue
         say = Say("path.browser", "network", address, evidence=(("host.firewall", blocks[:3]),))
-        blocked = _blocked_by_host(evidence, blocks)
+        blocked = blocked_by_host(evidence, blocks)
         text = f"The user's browser is at {address}{blocked.reason}"
         if attempted_from(evidence, [address]) is False:
             yield say.fails(text, blocked.cause, blocked.targets, blocked.by_hand)
@@ -322,52 +318,14 @@ def browser_kept_out(evidence: Evidence) -> Iterator[Finding]:
             yield say.warns(text, blocked.cause)
 
 
-def _kept_from_sip(evidence: Evidence, address: str, ban: _Blocked) -> bool:
-    """Whether a ban is about SIP: by the jail of the settings, or by a rule for a port that clients use."""
-    jail = str(evidence.settings.get("fail2ban_jail") or "")
-    return any(target.get("jail") == jail for target in ban.targets) or any(
-        _blocks(evidence, own, int(one["port"]), [address], "udp" if one["transport"] == "udp" else "tcp")
-        for own in own_addresses(evidence)
-        for one in evidence.settings.get("sip_transports") or []
-    )
-
-
-def _banned(evidence: Evidence, addresses: list[str]) -> _Blocked | None:
-    """In which list of the server one of the addresses is banned; None: in none."""
-    found = evidence.probe("host", "bans")
-    lists: Mapping[str, Any] = found.data if found.ok else {}
-    jails, sets = (
-        [
-            (name, member, address)
-            for name, members in (lists.get(kind) or {}).items()
-            for member in members
-            for address in addresses
-            if within(address, member)
-        ]
-        for kind in ("jails", "sets")
-    )
-    # What a jail bans is in its sets, too, and leaves them with the ban.
-    for kind, bans in (("jail", jails), ("set", sets)):
-        if not bans:
-            continue
-        name, member, address = bans[0]
-        network = "" if member == address else f" by {member}"
-        reason = f": its address {address} is banned in the {kind} {name}{network}."
-        if kind == "jail":
-            return _Blocked("client_banned", reason, [{"jail": name, "member": member} for name, member, _own in bans])
-        by_hand = f"Correct the credentials first. Then take {member} out of the set {name} by hand: no jail keeps it."
-        return _Blocked("client_banned", reason, (), by_hand)
-    return None
-
-
 def _drops_some(
     evidence: Evidence, path: Path, address: str, port: int, protocol: str = "tcp", by_number: bool = False
-) -> _Blocked | None:
+) -> Blocked | None:
     """The server's own rules that drop some packets to this port, which explain a silence that everybody meets; with
     `by_number`, those that count packets."""
     blocks = [
         block
-        for block in _blocks(evidence, address, port, path.seen_as, protocol, partial=True)
+        for block in blocks_of(evidence, address, port, path.seen_as, protocol, partial=True)
         # A person may have written anything between quotes.
         if not by_number or BY_NUMBER.search(re.sub(r'"[^"]*"|--comment \S+', "", str(block.get("text"))))
     ]
@@ -375,100 +333,24 @@ def _drops_some(
         return None
     texts = list(dict.fromkeys(f'"{block["text"]}" in the chain {block["chain"]}' for block in blocks))
     by_hand = f"Take it out by hand, or correct its conditions: {'; '.join(texts[:3])}."
-    return _Blocked(
+    return Blocked(
         "firewall_host_blocks", f": the server's own rules drop some packets: {'; '.join(texts[:3])}.", (), by_hand
     )
-
-
-def _blocks(
-    evidence: Evidence, address: str, port: int, sources: list[str], protocol: str = "tcp", partial: bool = False
-) -> list[Mapping[str, Any]]:
-    """The server's own rules and policies that turn this port away; with `partial`, those that drop some packets."""
-    found = evidence.probe("host", "firewall")
-    sets = (evidence.probe("host", "bans").data or {}).get("sets") or {}
-    blocks: list[Mapping[str, Any]] = []
-    for block in found.data.get("blocks") or [] if found.ok else []:
-        if bool(block.get("partial")) is not partial:
-            continue
-        if str(block.get("hook") or "input").lower() not in ("input", "output", "prerouting", "ingress"):
-            continue
-        if block.get("protocol") not in (None, "", protocol, "all"):
-            continue
-        if block.get("family") not in (None, 6 if ":" in address else 4):
-            continue
-        ranges = block.get("ports") or []
-        if ranges and not _in_ranges(port, ranges):
-            continue
-        if _in_ranges(port, block.get("accepts") or []):
-            continue
-        from_sets = [member for name in block.get("sets") or [] for member in sets.get(name) or []]
-        wanted = [*(block.get("sources") or []), *from_sets]
-        if (wanted or block.get("sets")) and not any(within(source, one) for source in sources for one in wanted):
-            continue
-        blocks.append(block)
-    return blocks
-
-
-def _blocked_by_host(evidence: Evidence, blocks: Sequence[Mapping[str, Any]]) -> _Blocked:
-    """The server's own rules as the cause: the remedy removes all of them, or a person does."""
-    texts = list(dict.fromkeys(str(block.get("text") or block.get("chain")) for block in blocks))
-    reason = f": the server's own rule{'s say' if texts[1:] else ' says'}: {'; '.join(texts[:3])}."
-    by_hand = [
-        f'Open the port by hand: "{block.get("text") or block.get("chain")}" in the chain {block.get("chain")} {why}.'
-        for block in blocks
-        if (why := _not_removable(evidence, block))
-    ]
-    if by_hand:
-        return _Blocked("firewall_host_blocks", reason, (), " ".join(dict.fromkeys(by_hand)))
-    targets = [{name: block[name] for name in ("filter", "table", "chain", "digest", "text")} for block in blocks]
-    return _Blocked("firewall_host_blocks", reason, targets)
-
-
-def _not_removable(evidence: Evidence, block: Mapping[str, Any]) -> str:
-    """Why a remedy does not remove a rule, as the end of a sentence; "" where it does."""
-    if block.get("policy"):
-        return "is a policy, not a rule"
-    if block.get("sources") or block.get("sets"):
-        return "keeps out single networks, so somebody made it for them"
-    ports = _client_ports(evidence)
-    if not block.get("ports") or any(
-        last - first > len(ports) or not ports.issuperset(range(first, last + 1)) for first, last in block["ports"]
-    ):
-        return "blocks other ports, too"
-    if not block.get("digest"):
-        return "cannot be removed alone"
-    return ""
-
-
-def _client_ports(evidence: Evidence) -> set[int]:
-    """The ports that clients use: those of SIP, and that of the provisioning service."""
-    port = _provisioning_port(evidence)
-    return sip_ports(evidence) | ({port} if port else set())
-
-
-def _provisioning_port(evidence: Evidence) -> int | None:
-    try:
-        url = urllib.parse.urlsplit(str(evidence.settings.get("provisioning_url") or ""))
-        return (url.port or 443) if url.hostname else None
-    except ValueError:
-        return None
-
-
-def _in_ranges(port: int, ranges: Iterable[Sequence[Any]]) -> bool:
-    return any(int(first) <= port <= int(last) for first, last in ranges)
 
 
 # ------------------------------------------------------------------------------------------------ TLS
 
 
-def _keeps_from_tls(evidence: Evidence, path: Path, where: str, found: Probe[Any]) -> _Blocked:
+def _keeps_from_tls(evidence: Evidence, path: Path, where: str, found: Probe[Any]) -> Blocked:
     """Why a handshake failed of which nothing more could be seen."""
     # This alert alone says what it is about (RFC 8446, 6.2).
     if "PROTOCOL_VERSION" in _alert(found):
-        return _Blocked("tls_no_common_version", ".")
+        return Blocked("tls_no_common_version", ".")
     silent = not any(other.probes("tls")[where].ok for other in evidence.paths if where in other.probes("tls"))
+    if silent and found.error in SILENT and split(where)[0] in proxies(evidence):
+        return Blocked("proxy_down", ": the proxy before Asterisk takes connections and does not answer.")
     drops = _drops_some(evidence, path, *split(where)) if found.error == "timed_out" and silent else None
-    return drops or _Blocked(None, ".")
+    return drops or Blocked(None, ".")
 
 
 @rule
@@ -571,7 +453,8 @@ def _loaded(
     disk = evidence.probe("host", "tls_files")
     own = ((disk.data or {}).get("certificate") or {}).get("fingerprint_sha256") if disk.ok else None
     served = leaf.get("fingerprint_sha256")
-    if not own or not served or split(where)[1] not in sip_ports(evidence):
+    # A proxy has a certificate of its own.
+    if not own or not served or split(where)[1] not in sip_ports(evidence) or split(where)[0] in proxies(evidence):
         return
     say = Say("tls.served", "network", where, vantage, ((probe_path, served), ("host.tls_files", own)))
     inside = {
@@ -684,10 +567,11 @@ def _day(moment: datetime) -> str:
 
 
 def _on_disk(evidence: Evidence) -> Iterator[Finding]:
-    """What clients would say of the certificate on the disk; where it is served, they have said it already."""
+    """What clients would say of the certificate on the disk; where it is served, they have said it already, and where a
+    proxy serves its own, they never see it."""
     disk = evidence.probe("host", "tls_files")
     certificate: Mapping[str, Any] = disk.data.get("certificate") or {} if disk.ok else {}
-    if not certificate.get("not_after"):
+    if not certificate.get("not_after") or fronted(evidence):
         return
     path = str(certificate.get("path"))
     trust: Mapping[str, Any] = disk.data.get("trust") or {}
@@ -747,12 +631,23 @@ def sip(evidence: Evidence) -> Iterator[Finding]:
                 yield say.either(status < 500, f"{text}.", f"{text}: it cannot serve.")
             elif found.error != "skipped":
                 text = f"SIP over {transport} at {place} does not answer {path.vantage}{again and ', nor'}{again}"
-                if transport != "udp" or found.error not in SILENT:
-                    yield say.fails(f"{text} ({found.why}).")
-                    continue
-                blocked = _who_blocks(evidence, path, *split(place), "udp")
-                summary = f"{text} ({found.why}){blocked.reason}"
-                yield say.fails(summary, blocked.cause, blocked.targets, blocked.by_hand)
+                blocked = _keeps_from_sip(evidence, path, where, found)
+                yield say.fails(
+                    f"{text} ({found.why}){blocked.reason}", blocked.cause, blocked.targets, blocked.by_hand
+                )
+
+
+def _keeps_from_sip(evidence: Evidence, path: Path, where: str, found: Probe[Any]) -> Blocked:
+    """Why OPTIONS got no answer where that can be seen from here."""
+    transport, _colon, place = where.partition(":")
+    if split(place)[0] in proxies(evidence):
+        if any(hop.ok for hop in path.hops().get(where, [])):
+            return Blocked(None, ", while the proxy there answers what it may not pass on.")
+        if transport != "udp" and not any(hop.ok for other in evidence.paths for hop in other.hops().get(where, [])):
+            return Blocked("proxy_down", ": the proxy before Asterisk takes connections and does not answer.")
+    if transport != "udp" or found.error not in SILENT:
+        return Blocked(None, ".")
+    return _who_blocks(evidence, path, *split(place), "udp")
 
 
 @rule
@@ -795,15 +690,15 @@ def provisioning(evidence: Evidence) -> Iterator[Finding]:
             yield say.fails(f"{text}.")
 
 
-def _keeps_from_provisioning(evidence: Evidence, path: Path, found: Probe[Any]) -> _Blocked:
+def _keeps_from_provisioning(evidence: Evidence, path: Path, found: Probe[Any]) -> Blocked:
     """The server's own rules and bans for the port of provisioning, of which the path has no probe of its own."""
-    port = _provisioning_port(evidence) if found.error in SILENT else None
+    port = provisioning_port(evidence) if found.error in SILENT else None
     # The service may be another machine's.
     listening = evidence.listening("tcp", port) if port else None
     for address in own_addresses(evidence):
-        if port and listening and (blocks := _blocks(evidence, address, port, path.seen_as)):
-            return _banned(evidence, path.seen_as) or _blocked_by_host(evidence, blocks)
-    return _Blocked(None, ".")
+        if port and listening and (blocks := blocks_of(evidence, address, port, path.seen_as)):
+            return ban_of(evidence, path.seen_as) or blocked_by_host(evidence, blocks)
+    return Blocked(None, ".")
 
 
 def _host_of(url: object) -> str:

@@ -1,7 +1,7 @@
 # Helpers for the scripts of the faults; they run as root on the host that is broken.
 #
 # FAULT     the name of the fault
-# SERVER    the server that is to suffer: pbx22, pbx16, pgsql, plain or custom
+# SERVER    the server that is to suffer: pbx22, pbx16, pgsql, plain, custom or sbc
 # ADDRESS   its IPv4 address; ADDRESS6 its IPv6 address
 
 kept="/opt/lab/kept/$FAULT-$SERVER"

@@ -16,7 +16,7 @@ sys.path.append(str(FAULTS.parent / "lab"))
 
 from labkit.hosts import HOSTS, USUAL  # noqa: E402
 
-SERVERS = tuple(host.name for host in HOSTS.values() if host.is_pbx or host.is_stranger)
+SERVERS = tuple(host.name for host in HOSTS.values() if host.is_pbx or host.is_stranger or host.before)
 #: Kind of case, and the folder of its files.
 KINDS = {"fault": ".", "control": "controls", "pair": "pairs", "unknown": "unknowns"}
 REPRESENTATIVE = FAULTS / "representative.txt"

@@ -9,7 +9,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ RECONNECT = ROOT / ".venv" / "bin" / "reconnect"
 INVENTORY = "inventories/lab"
 #: Of the hosts that are set up as others do: made of inventories/example and of what `reconnect inspect` found.
 STRANGERS_INVENTORY = "tests/lab/strangers"
+#: Of a PBX behind a proxy: it has the proxy's name there, under which its clients know it.
+PROXIED_INVENTORY = "tests/lab/proxied"
 
 #: Where those who share a lab keep its hosts' locks, and the order in which they are taken: nobody waits in a circle.
 LOCKS = Path(os.environ.get("RECONNECT_LAB_LOCKS", ROOT / "tests" / "lab" / ".state"))
-LOCK_ORDER = ("pbx22", "pbx16", "pgsql", "plain", "custom", "edge", "phone", "tracker")
+LOCK_ORDER = ("pbx22", "pbx16", "pgsql", "plain", "custom", "sbc", "edge", "phone", "tracker")
 
 
 class ToolError(AssertionError):
@@ -114,8 +116,15 @@ def reconnect(state: Path, *words: str, json_output: bool = True, limit: float =
     return call(RECONNECT, *asked(words, json_output), limit=limit, env=surroundings(state))
 
 
+def pbx_of(server: str) -> str:
+    """The host that a server's Asterisk is on: of a proxy, the one behind it."""
+    return HOSTS[server].before or server
+
+
 def inventory_of(server: str) -> str:
     """The inventory that a server of the lab is in."""
+    if HOSTS[server].before:
+        return PROXIED_INVENTORY
     return STRANGERS_INVENTORY if HOSTS[server].is_stranger else INVENTORY
 
 
@@ -157,11 +166,11 @@ def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(hosts: Iterable[str]) -> Iterator[None]:
-    """Hold the locks of hosts that are changed."""
+def locked(hosts: Collection[str]) -> Iterator[None]:
+    """Hold the locks of hosts that are changed, and of the PBX behind a proxy."""
     LOCKS.mkdir(mode=0o700, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        for host in sorted(hosts, key=LOCK_ORDER.index):
+        for host in sorted({*hosts, *map(pbx_of, hosts)}, key=LOCK_ORDER.index):
             file = stack.enter_context((LOCKS / f"lab.{host}.lock").open("a"))
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -15,7 +15,7 @@ from typing import Any
 from . import expect, kept
 from .cases import KINDS, Case
 from .phone import follows_the_message
-from .tools import ROOT, Ended, Interrupted, Lab, ToolError, inventory_of, locked, reconnect
+from .tools import ROOT, Ended, Interrupted, Lab, ToolError, inventory_of, locked, pbx_of, reconnect
 
 sys.path.append(str(ROOT / "collections"))
 
@@ -91,7 +91,7 @@ def broken(case: Case, outcome: Outcome) -> Iterator[None]:
     fresh = "rm -f /var/lib/reconnect/state.json; truncate --no-create --size=0 /var/log/asterisk/security.log"
     try:
         with timed(outcome, "break"):
-            lab.run(case.server, "sh", "-c", fresh)
+            lab.run(pbx_of(case.server), "sh", "-c", fresh)
             for name in case.breaks:
                 lab("break", name, "--host", case.server)
         yield

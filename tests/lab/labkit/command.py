@@ -206,7 +206,9 @@ def boot_again(hosts: list[Host], attempt: Callable[[], None]) -> list[Host]:
 def renew() -> None:
     """Boot again what can have been broken."""
     # Servers and edge boot again whatever they report: a fault may be one that no check knows.
-    suspects = [host for host in HOSTS.values() if host.is_pbx or host.is_stranger or host.name == "edge"]
+    suspects = [
+        host for host in HOSTS.values() if host.is_pbx or host.is_stranger or host.before or host.name == "edge"
+    ]
     known = containers.states()
     others = [host for host in HOSTS.values() if host not in suspects]
     with ThreadPoolExecutor(len(HOSTS)) as pool:

@@ -41,6 +41,8 @@ class Host:
     #: Who logs in, and at which port.
     user: str = "root"
     ssh_port: int = 22
+    #: Of a proxy: the PBX that it stands before.
+    before: str = ""
 
     @property
     def address(self) -> str:
@@ -59,7 +61,7 @@ class Host:
 
     @property
     def has_tls(self) -> bool:
-        return self.is_pbx or "custom" in self.recipes
+        return self.is_pbx or bool(self.before) or "custom" in self.recipes
 
     @property
     def channel_driver(self) -> str:
@@ -90,6 +92,7 @@ HOSTS = {
             user="ops",
             ssh_port=2222,
         ),
+        Host("sbc", ("common", "sbc"), {SERVERS: 26}, before="pbx22"),
         Host("phone", ("common", "phone"), {CUSTOMER: 10}, ("198.18.10.1",)),
         Host("tracker", ("common", "tracker"), {SERVERS: 5}),
     )

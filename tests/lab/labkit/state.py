@@ -257,6 +257,9 @@ def files_for(host: Host) -> dict[str, bytes]:
     if host.is_stranger and host.has_tls:
         for name, file in (("pbx.crt", "server.crt"), ("pbx.key", "server.key")):
             files[f"etc/asterisk/tls/{name}"] = (STATE / "tls" / host.name / file).read_bytes()
+    if host.before:
+        for name in ("server.crt", "server.key"):
+            files[f"etc/kamailio/tls/{name}"] = (STATE / "tls" / host.name / name).read_bytes()
     if host.name == "tracker":
         files["opt/lab/tracker.json"] = json.dumps(read_secrets()["tracker"]).encode()
         hook = {"ReconnectURL": HOOK, "ReconnectSecret": HOOK_SECRET.read_text()}

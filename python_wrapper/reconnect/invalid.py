@@ -15,6 +15,8 @@ _A_NUMBER = "write a number"
 _WHOLE = "write a whole number"
 _YES_OR_NO = "write true or false"
 _FIELDS = "write fields, 'name: value'"
+_TOO_LONG = "it is too long: at most {max_length}"
+_TOO_SHORT = "it is too short: at least {min_length}"
 _A_TIME = "write a time, for example 2026-12-24 18:00+01:00"
 #: By the kinds of errors; in braces what pydantic says of one.
 _SENTENCES = {
@@ -22,8 +24,8 @@ _SENTENCES = {
     "extra_forbidden": "there is no such field",
     "string_type": _A_TEXT,
     "string_pattern_mismatch": "it has characters that it cannot have",
-    "string_too_long": "it has more than {max_length} characters",
-    "string_too_short": "it has fewer than {min_length} characters",
+    "string_too_long": _TOO_LONG,
+    "string_too_short": _TOO_SHORT,
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,
     "int_from_float": _WHOLE,
@@ -33,8 +35,8 @@ _SENTENCES = {
     "bool_type": _YES_OR_NO,
     "bool_parsing": _YES_OR_NO,
     "list_type": "write a list",
-    "too_long": "it has more than {max_length} entries",
-    "too_short": "it has fewer than {min_length} entries",
+    "too_long": _TOO_LONG,
+    "too_short": _TOO_SHORT,
     "dict_type": _FIELDS,
     "model_type": _FIELDS,
     "model_attributes_type": _FIELDS,
@@ -58,14 +60,10 @@ def where(error: Mapping[str, Any]) -> str:
 
 def sentence(error: Mapping[str, Any]) -> str:
     """What is wrong there, without a full stop."""
-    if error["type"] == "value_error":
-        # Our own.
-        said = str(error["ctx"]["error"])
-    elif error["type"] in _SENTENCES:
-        limits = error.get("ctx", {}).items()
-        said = _SENTENCES[error["type"]].format_map({name: str(one).removesuffix(".0") for name, one in limits})
-    else:
-        said = error["msg"]
+    limits = {name: str(one).removesuffix(".0") for name, one in error.get("ctx", {}).items()}
+    known = _SENTENCES.get(error["type"])
+    # Else it is mostly our own.
+    said = known.format_map(limits) if known else error["msg"].removeprefix("Value error, ")
     return one_line(said, 300).rstrip(".")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reconnect import texts
+from reconnect import invalid, texts
 from reconnect.ansible.project import Project
 from reconnect.common import plain_json
 from reconnect.errors import InputError, ReconnectError
@@ -76,7 +76,7 @@ def judge(project: Project, path: Path) -> tuple[str, Judgement]:
     except module.EvidenceError as error:
         raise InputError(f"Cannot judge {one_line(path)}: {one_line(error)}.") from None
     except ValidationError as error:
-        raise ReconnectError(f"The judgement is not valid: {one_line(error.errors()[0]['loc'])}.") from None
+        raise ReconnectError(f"The judgement is not valid: {invalid.where(error.errors()[0])}.") from None
     return str(evidence.get("name") or path.stem), judgement
 
 

@@ -277,7 +277,7 @@ class Performer:
         if own.names_groups():
             groups = inventory.load(Path(request.inventory), self._project, self._settings.inventories).groups
         try:
-            own.check_asked()
+            own.check_asked(self._project)
             own.check(groups)
         except InputError as error:
             refusal = str(error)

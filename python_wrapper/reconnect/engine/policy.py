@@ -14,6 +14,7 @@ import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from reconnect import invalid, names
+from reconnect.ansible.project import Project
 from reconnect.errors import InputError
 from reconnect.hours import Hours, within
 from reconnect.machine import expanded
@@ -121,17 +122,23 @@ class Policy(BaseModel):
         """Whether `check` needs the groups of the inventory."""
         return bool(self.pairs or self.fix.groups or self.incidents.groups or self.maintenance)
 
-    def check_asked(self) -> None:
-        """Raises InputError unless each name in `ask` is a remedy or has one: a misspelt one would be fixed unasked."""
+    def check_asked(self, project: Project) -> None:
+        """Raises InputError unless each name in `ask` is a remedy or a cause: a misspelt one would be fixed unasked."""
         if not (asked := [*self.fix.ask, *self.incidents.ask]):
             return
         from reconnect.engine import undoing  # the store, which who only reads the policy does not need
 
         table = undoing.table()
         known = {"all", *table, *(cause for remedy in table.values() for cause in remedy.fixes)}
-        for name in asked:
-            if name not in known:
-                raise InputError(f"The policy asks about '{name}', which is no remedy and has none. Correct its name.")
+        if unknown := [name for name in asked if name not in known]:
+            from reconnect.ansible import judging  # the judge, for a cause that a person fixes anyway
+
+            causes = judging.causes(project)
+            for name in unknown:
+                if name not in causes:
+                    raise InputError(
+                        f"The policy asks about '{name}', which is no cause and no remedy. Correct its name."
+                    )
 
     def check(self, groups: Mapping[str, Collection[str]]) -> None:
         """Raises InputError unless each group that it names is one of these, each pair has two servers or more, and

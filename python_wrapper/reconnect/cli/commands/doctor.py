@@ -70,7 +70,7 @@ def doctor(inventory_source: InventorySource = None, as_json: Json = False) -> N
     except InputError as error:
         missing.append(Missing(str(error), "reconnect diagnose-server --help"))
     else:
-        missing += [*vault(source, here), *vantage_points(known), *policy_of_the_site(loaded, known)]
+        missing += [*vault(source, here), *vantage_points(known), *policy_of_the_site(loaded, known, here)]
         missing += logins(known, loaded.servers_group, here)
     if as_json:
         terminal.stdout().json([asdict(one) for one in missing])
@@ -165,11 +165,13 @@ def vantage_points(known: inventory.Inventory) -> Iterator[Missing]:
         )
 
 
-def policy_of_the_site(loaded: settings.Settings, known: inventory.Inventory) -> Iterator[Missing]:
+def policy_of_the_site(
+    loaded: settings.Settings, known: inventory.Inventory, here: project.Project
+) -> Iterator[Missing]:
     """A policy that is invalid, or names what there is not."""
     try:
         own = policy.load(loaded)
-        own.check_asked()
+        own.check_asked(here)
         own.check(known.groups)
     except InputError as error:
         yield Missing(str(error), shlex.join(["less", str(loaded.policy)]))

@@ -80,9 +80,9 @@ def test_a_policy_that_names_no_group_of_the_inventory(tmp_path: Path) -> None:
         ("shops", ["The group 'shops' of the policy is no group of the inventory. Correct one of them."]),
     ):
         own.write_text(f"fix: {{groups: [{groups}]}}\n")
-        assert [one.sentence for one in doctor.policy_of_the_site(loaded, known)] == sentences
+        assert [one.sentence for one in doctor.policy_of_the_site(loaded, known, Project(ROOT))] == sentences
     own.write_text("fix: {colour: red}\n")
-    assert [one.command for one in doctor.policy_of_the_site(loaded, known)] == [f"less {own}"]
+    assert [one.command for one in doctor.policy_of_the_site(loaded, known, Project(ROOT))] == [f"less {own}"]
 
 
 def test_a_program_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

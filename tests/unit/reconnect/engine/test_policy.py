@@ -10,13 +10,14 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from reconnect.ansible.project import Project
 from reconnect.engine import policy
 from reconnect.errors import InputError
 from reconnect.runs.record import Asker
 from reconnect.runs.store import Runs
 from reconnect.settings import Settings
 
-from ..conftest import Workplace, there
+from ..conftest import ROOT, Workplace, there
 
 NOON, NIGHT = datetime(2026, 1, 31, 12), datetime(2026, 1, 31, 23, 30)
 
@@ -238,11 +239,13 @@ def test_a_group_of_nobody_holds_nothing_and_is_refused(
     ("text", "sentence"),
     [
         ("fix: {ask: [restart_asterisk, client_banned, all]}", ""),
+        # A person fixes it anyway.
+        ("fix: {ask: [tls_chain_incomplete]}", ""),
         (
             "fix: {ask: [restart_asterik]}",
-            "The policy asks about 'restart_asterik', which is no remedy and has none.",
+            "The policy asks about 'restart_asterik', which is no cause and no remedy.",
         ),
-        ("incidents: {ask: [clock_skew_x]}", "The policy asks about 'clock_skew_x', which is no remedy and has none."),
+        ("incidents: {ask: [clock_skew_x]}", "The policy asks about 'clock_skew_x', which is no cause and no remedy."),
     ],
 )
 def test_what_the_policy_asks_about_is_a_remedy_or_has_one(
@@ -250,10 +253,10 @@ def test_what_the_policy_asks_about_is_a_remedy_or_has_one(
 ) -> None:
     own = loaded(text)
     if not sentence:
-        own.check_asked()
+        own.check_asked(Project(ROOT))
         return
     with pytest.raises(InputError, match=re.escape(sentence)):
-        own.check_asked()
+        own.check_asked(Project(ROOT))
 
 
 def test_a_run_looks_and_says_so_while_the_policy_names_no_group_of_the_inventory(

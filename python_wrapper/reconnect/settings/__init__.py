@@ -140,6 +140,8 @@ class Settings(BaseSettings, Trackers):
         return (init_settings, env_settings, *more)
 
 
+#: libyaml's loader, where PyYAML has it: every command reads the file.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: The settings of the whole machine.
 SITE_FILE = Path("/etc/reconnect/settings.yml")
 
@@ -192,7 +194,7 @@ def load() -> Settings:
 def _check(file: Path) -> None:
     """Raises InputError where a settings file has no fields, or one of them twice."""
     with file.open("rb") as opened:
-        root = yaml.SafeLoader(opened).get_single_node()
+        root = _LOADER(opened).get_single_node()
     shown = f"The settings file '{one_line(file)}'"
     if twice := invalid.twice(root):
         raise InputError(f"{shown} has '{one_line(twice, 80)}' twice: only the last would count. Write one.")

@@ -85,7 +85,7 @@ _REPORTER = re.compile(
     r"\b(?:contact|contatto|kontakt|ansprechpartner\w{0,2}|melder\w{0,2}|reporter|caller"
     r"|(?:reported|called|sent|opened|raised|created) by|gemeldet von|eröffnet von|segnala(?:to da)?|apert[oa] da"
     r"|signalé par|ouvert par|reportado por|abierto por|avisa|chiama(?:re|te|temi)?|referente|contatta(?:re|te)"
-    r"|callback|call back|(?:call|reach) (?:me |us )?(?:back )?(?:at|on)|for info call|reply to"
+    r"|callback|call back|(?:call|reach) (?:me |us |back ){1,2}(?:at|on)|for info call|reply to"
     r"|copy of|copia d\w{1,5}|kopie von|neighbou?r of|vicino d\w{1,5}|colleg(?:a|hi) d\w{1,5}|the colleagues? of)"
     r"[\s:='’]{1,3}"
     r"(?:is |ist |è )?"

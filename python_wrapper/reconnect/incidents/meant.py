@@ -146,7 +146,7 @@ _UNHARMED = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    r"[,;:.!?](?!\w)|[(]|\s[-–—]\s|\b(?:but|while|that|ma|mentre|che|aber|während|dass|mais|alors que|que|pero"
+    r"[,;:.!?](?!\w)|[(\n]|\s[-–—]\s|\b(?:but|while|that|ma|mentre|che|aber|während|dass|mais|alors que|que|pero"
     r"|mientras)\b",
     re.IGNORECASE,
 )
@@ -180,7 +180,7 @@ def is_another_server(sentence: str, servers: Collection[re.Match[str]]) -> bool
     if any(before.search(text) for text in befores for before in (_NOT_BEFORE, _REPORTER, _FORMERLY)):
         return True
     denied = any(_DENIED.search(sentence, *_clause(sentence, one)) for one in servers)
-    return denied or _works(sentence, servers)
+    return denied or works(sentence, servers)
 
 
 def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
@@ -194,7 +194,7 @@ def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
         return True
     if accounts and (_SEVERAL.search(sentence) or any(_AND_MORE.match(sentence, one.end()) for one in accounts)):
         return True
-    if _works(sentence, accounts):
+    if works(sentence, accounts):
         return True
     for found, begin, end in others:
         owned = found["somebody"] and any(_has(found, one, sentence) for one in accounts)
@@ -206,7 +206,7 @@ def is_of_others(sentence: str, accounts: Collection[re.Match[str]]) -> bool:
     return False
 
 
-def _works(sentence: str, named: Collection[re.Match[str]]) -> bool:
+def works(sentence: str, named: Collection[re.Match[str]]) -> bool:
     """Whether what is named works, and something else does not: "1005 works, the reception does not"."""
     clauses = {_clause(sentence, one) for one in named}
     rest = sentence

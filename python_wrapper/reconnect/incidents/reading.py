@@ -185,9 +185,7 @@ def account_of(said: Said, asked: str | None, needed: bool, fields: Fields, prob
         return asked
     if account is None:
         meant = sorted(
-            {name for line in said.own for name in spelling.accounts_in(line)}
-            or _accounts(said)
-            or {name for line in _sentences(said) for name in spelling.accounts_in(line)}
+            spelling.accounts_of(said.own) or _accounts(said) or spelling.accounts_of(list(_sentences(said)))
         )
         if len(meant) == 1 and "account" not in problems:
             account = meant[0]

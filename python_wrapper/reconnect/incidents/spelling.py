@@ -459,6 +459,14 @@ def _called(text: str) -> set[str]:
     return known | bare
 
 
+def accounts_of(lines: Sequence[str]) -> set[str]:
+    """The same of several sentences: one may say that the account of another one works."""
+    text = "\n".join(lines)[:4000]
+    if meant.works(text, list(_IN_A_SENTENCE.finditer(text))):
+        return set()
+    return {name for line in lines for name in accounts_in(line)}
+
+
 def _is_answer(found: re.Match[str], text: str) -> bool:
     """Whether a number may be the status code of an answer: ``User 404 Not Found``, ``error for user 404``."""
     if not is_status(found["name"] or ""):

@@ -232,6 +232,56 @@ def test_a_dialogue_ends_with_its_final_answer(
     assert said([before + line if line else line for line in log]) == expected
 
 
+@pytest.mark.parametrize(
+    ("log", "first"),
+    [
+        (
+            [
+                "Found certificate depth=[1], flags=[not-trusted ]:",
+                "issuer name: O=Fortinet",
+                "[Network] switched to mobile",
+                "registration successful",
+            ],
+            ("warn", "certificate_authority_of_firewall", "tls_intercepted"),
+        ),
+        (
+            [
+                "[WIFI hotel]",
+                *request("REGISTER", 1),
+                *answer(403, "Forbidden", "REGISTER", 1),
+                "[VPN office]",
+                *ACCEPTED,
+            ],
+            ("warn", "server_acl", "acl_denies"),
+        ),
+        (
+            [
+                *["[wifi] REGISTER 7 -> 401 -> 401"] * 3,
+                "[wifi] REGISTER 7 -> no response",
+                "[mobile] REGISTER 7 -> 401 -> 200 OK",
+            ],
+            ("warn", "refused_then_silent", "client_banned"),
+        ),
+        (
+            [*["REGISTER 7 -> 401 -> 401"] * 3, "REGISTER 7 -> no response"],
+            ("warn", "refused_then_silent", "client_banned"),
+        ),
+        # A network that was left, and a server's certificate that is well elsewhere.
+        (["Connection reset by peer", "switched to mobile", "registration successful"], ("pass", "registered", None)),
+        (["certificate has expired", "switched to mobile", "registration successful"], ("pass", "registered", None)),
+        (
+            ["[wifi] REGISTER 7 -> 401 -> 403 Forbidden", "[wifi] REGISTER 7 -> 401 -> 200 OK"],
+            ("pass", "registered", None),
+        ),
+        (["REGISTER 7 -> 401 -> 401", "REGISTER 7 -> no response"], ("warn", "unauthorized", "password_mismatch")),
+    ],
+)
+def test_a_registration_over_another_network_does_not_end_what_one_network_does(
+    log: list[str], first: tuple[str, str, str | None]
+) -> None:
+    assert said(log)[0] == first
+
+
 def test_a_login_that_was_never_sent_is_no_wrong_password() -> None:
     lines = [*CHALLENGED]
     found = dialogue.read(lines)

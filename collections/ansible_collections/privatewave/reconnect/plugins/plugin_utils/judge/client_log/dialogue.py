@@ -147,6 +147,18 @@ _ANSWERS_IT = re.compile(
 _OK = re.compile(r"(?i)\b200\b.{0,3}\bok\b")
 _OF_HTTP = re.compile(r"(?i)http|\bwss?://")
 _OF_ANOTHER = re.compile(r"(?i)http|\b(?:invite|bye|message|info|refer)\b")
+#: Networks of a client: where a line stands under one, and a change to one.
+_NETWORKS = {
+    "wifi": ("wifi", "wi-fi", "wlan", "hotspot"),
+    "mobile": ("mobile", "cellular", "lte", "3g", "4g", "5g"),
+    "vpn": ("vpn",),
+    "ethernet": ("ethernet", "lan"),
+}
+_NAMES = "|".join(name for names in _NETWORKS.values() for name in names)
+_NETWORK = re.compile(
+    rf"(?i)^\s{{0,9}}\[({_NAMES})\b[^\]]{{0,60}}\]"
+    rf"|\b(?:switch\w{{0,3}}|chang\w{{1,3}}|moved|handover) to (?:the )?({_NAMES})\b"
+)
 #: Lines between a challenge and the answer to what the client sent then.
 _NEAR = 20
 
@@ -194,7 +206,8 @@ class Dialogues:
 
     ``registered``: the line of the last registration that was accepted, -1 without one. ``refused``: the final answer
     to a later REGISTER. ``call``: that to the last INVITE, where it is no success. ``unanswered``: the line of a
-    REGISTER that nobody answered. ``lines``: the lines of all messages.
+    REGISTER that nobody answered. ``lines``: the lines of all messages. ``refusals``: how many logins were refused
+    since.
     """
 
     registered: int = -1
@@ -202,6 +215,7 @@ class Dialogues:
     call: Answer | None = None
     unanswered: int | None = None
     lines: frozenset[int] = frozenset()
+    refusals: int = 0
 
     def is_open(self, number: int) -> bool:
         """Whether a line is none of a message, and none from before a registration that was accepted."""
@@ -223,7 +237,7 @@ class Dialogues:
 def read(lines: Sequence[str]) -> Dialogues:
     """The dialogues in the lines of a log; an empty one where there are none."""
     lines = [line[:LINE_LIMIT] for line in lines]
-    registered, unanswered = -1, None
+    registered, refusals, unanswered = -1, 0, None
     refused: Answer | None = None
     call: Answer | None = None
     own = {number for number, line in enumerate(lines) if _is_elsewhere(line) or _ANSWERS_IT.search(line)}
@@ -242,13 +256,25 @@ def read(lines: Sequence[str]) -> Dialogues:
                 sent = request.login if request.method == "REGISTER" else None
                 challenged = message.code in CHALLENGES and sent is False
                 refused = Answer(about, message.code, message.reason, first, challenged, bool(sent), message.why)
+                refusals += bool(sent) and message.code in (*CHALLENGES, 403)
             elif message.code >= 200:
-                registered, refused = (registered if request.ends else first), None
+                registered, refused, refusals = (registered if request.ends else first), None, 0
     if (told := _told(lines, own)) > registered:
-        registered = told
+        registered, refusals = told, 0
         refused = refused if refused is not None and refused.line > told else None
         unanswered = unanswered if unanswered is not None and unanswered > told else None
-    return Dialogues(registered, refused, call, unanswered, frozenset(own))
+    return Dialogues(registered, refused, call, unanswered, frozenset(own), refusals)
+
+
+def networks(lines: Sequence[str]) -> list[list[str]]:
+    """The lines by the network that the client was on, where the log says so."""
+    parts: dict[str, list[str]] = {}
+    network = ""
+    for line in lines:
+        if (found := _NETWORK.search(line)) is not None:
+            network = next(kind for kind, names in _NETWORKS.items() if (found[1] or found[2]).lower() in names)
+        parts.setdefault(network, []).append(line)
+    return list(parts.values())
 
 
 def _told(lines: Sequence[str], own: Collection[int]) -> int:

@@ -16,6 +16,10 @@ from ..evidence import Evidence
 from ..facts import report_lines
 from ..finding import Finding, Say, rule
 
+#: What a server does to the clients of one network alone, or a network to the clients in it.
+_OF_A_NETWORK = ("tls_intercepted", "acl_denies", "client_banned")
+#: So many refused logins are what a server bans an address for.
+MANY = 3
 #: Characters of a line that are quoted as evidence.
 QUOTED = 300
 
@@ -34,12 +38,12 @@ def reported(evidence: Evidence) -> Iterator[Finding]:
         own = tuple(parse(evidence.settings.get("client_signatures") or {}))
     except SignatureError as problem:
         yield Say("client.signatures", "client", "signatures").unknown(f"The site's own could not be used: {problem}.")
-    said = dialogue.read(lines)
-    found = list(_dialogues(said, lines))
-    # A site knows what its own are about.
-    found += _known(own, [line if said.is_open(number) else "" for number, line in enumerate(lines)], lines, deadline)
-    found += _known([one for one in signatures() if one.circumstance is None], said.left(lines), lines)
-    found = _explained(found, lines, said.registered)
+    found = _said(lines, own, deadline)
+    parts = dialogue.networks(lines)
+    if len(parts) > 1 and any(dialogue.read(part).registered >= 0 for part in parts):
+        # A registration over another network does not end what one network does.
+        there = (one for part in parts for one in _said(part, (), deadline, elsewhere=True))
+        found = [*(one for one in there if one.cause in _OF_A_NETWORK), *found]
     yield from found
     decisive = next((one.evidence[0][1] for one in found if one.status == "warn"), "")
     # Where the user did not write it down (L1.5), the line that means most is it.
@@ -52,18 +56,32 @@ def reported(evidence: Evidence) -> Iterator[Finding]:
         yield Say("client.log", "client", "log").passes("The client's log holds nothing that is known.")
 
 
-def _dialogues(said: dialogue.Dialogues, lines: Sequence[str]) -> Iterator[Finding]:
+def _said(lines: Sequence[str], own: Sequence[Signature], deadline: float, elsewhere: bool = False) -> list[Finding]:
+    """What lines say; ``elsewhere``: they are of one network, and over another one the client registered."""
+    said = dialogue.read(lines)
+    found = list(_dialogues(said, lines, elsewhere))
+    # A site knows what its own are about.
+    found += _known(own, [line if said.is_open(number) else "" for number, line in enumerate(lines)], lines, deadline)
+    found += _known([one for one in signatures() if one.circumstance is None], said.left(lines), lines)
+    return _explained(found, lines, said.registered)
+
+
+def _dialogues(said: dialogue.Dialogues, lines: Sequence[str], elsewhere: bool) -> Iterator[Finding]:
     """What the SIP dialogues of the log came to."""
 
     def say(number: int, about: str) -> Say:
         return Say("client.log", "client", about, evidence=(("client_report", lines[number][:QUOTED]),))
 
-    if (answer := said.refused) is not None:
+    if said.unanswered is not None and said.refusals >= MANY:
+        yield say(said.unanswered, "refused_then_silent").warns(
+            f"The server refused {said.refusals} logins, and answers nothing since.", "client_banned"
+        )
+    elif (answer := said.refused) is not None:
         text = f"The server answered the client's REGISTER with {answer.code} {answer.reason[:80]!r}."
         if answer.challenged:
             yield say(answer.line, "login_not_sent").warns(f"{text} The client never answered that with its login.")
         else:
-            yield _hint(say(answer.line, ""), text, _meaning(answer))
+            yield _hint(say(answer.line, ""), text, _meaning(answer, elsewhere))
     elif said.unanswered is not None:
         yield say(said.unanswered, "register_unanswered").warns(
             "The client's log shows no answer to its last REGISTER."
@@ -91,9 +109,10 @@ def _explained(found: list[Finding], lines: Sequence[str], registered: int) -> l
     return [*(replace(one, cause=None) if one.about in explained else one for one in first), *rest]
 
 
-def _meaning(answer: dialogue.Answer) -> Signature | None:
+def _meaning(answer: dialogue.Answer, elsewhere: bool = False) -> Signature | None:
     """The signature that knows a final answer."""
-    line = f"{'After login: ' if answer.login else ''}SIP/2.0 {answer.code} {answer.reason} {answer.why}".lower()
+    before = "After login: " if answer.login else "Not elsewhere: " if elsewhere else ""
+    line = f"{before}SIP/2.0 {answer.code} {answer.reason} {answer.why}".lower()
     return next((one for one in signatures() if one.last([line], line) is not None), None)
 
 

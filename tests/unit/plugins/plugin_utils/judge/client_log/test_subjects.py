@@ -92,6 +92,22 @@ def test_a_trace_and_a_tag_are_of_one_program(lines: list[str], others: set[int]
 
 
 @pytest.mark.parametrize(
+    ("lines", "others"),
+    [
+        (["registration successful", "Glimmer: Connection refused"], {1}),
+        (["registration successful", "10:22:01 [GlimmerSync]: certificate has expired"], {1}),
+        (["Glimmer: registration successful", "Glimmer: Connection refused"], set()),
+        (["registration successful", "TlsLink: certificate has expired"], set()),
+        (["registration successful", "Verbindung: getrennt", "recv: Connection reset by peer"], set()),
+        (["registration successful", "Connection refused"], set()),
+    ],
+)
+def test_who_is_registered_speaks_of_sip_by_names_that_are_known(lines: list[str], others: set[int]) -> None:
+    assert subjects.of_unknown_parts(lines, 0) == others
+    assert subjects.of_unknown_parts(lines, -1) == set()
+
+
+@pytest.mark.parametrize(
     ("line", "plain"),
     [
         ("Password non valida", True),
@@ -121,5 +137,13 @@ def test_a_push_service_that_registers_hides_no_failure() -> None:
 
 def test_a_hostile_line_is_read_in_linear_time() -> None:
     begun = time.process_time()
-    subjects.others([("crash audio update " * 9000)[:LINE_LIMIT], "a:" * 500, "a." * 500] * 500)
+    lines = [
+        ("crash audio update " * 9000)[:LINE_LIMIT],
+        "a:" * 500,
+        "a." * 500,
+        "ab.com " * 140,
+        "sip:a.b" * 140,
+    ] * 300
+    subjects.others(lines)
+    subjects.of_unknown_parts(lines, 0)
     assert time.process_time() - begun < 5

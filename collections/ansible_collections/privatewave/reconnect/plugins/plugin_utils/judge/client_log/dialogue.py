@@ -227,7 +227,7 @@ class Dialogues:
         What came before a registration that was accepted is over, the messages are told by the dialogues, and some
         lines are of no registration at all.
         """
-        others = subjects.others(lines)
+        others = subjects.others(lines) | subjects.of_unknown_parts(lines, self.registered)
         return [
             readable(_of_sip(line)) if self.is_open(number) and number not in others else ""
             for number, line in enumerate(lines)

@@ -43,6 +43,14 @@ _PROCESS = re.compile(
     r"[VDIWEF]/([^\s(][^(]{0,60}?)\s{0,20}\(\s{0,6}(\d{1,7})\):"
     r"|\d\d-\d\d \d\d:\S{5,12}\s{1,6}(\d{1,7})\s{1,6}\d{1,7} [VDIWEF] ([^:]{1,60}):"
 )
+#: A tag before a line, and one that may be of the connection, whatever the client calls it.
+_TAG = re.compile(
+    r"[\W\d]{0,40}(?:[VDIWEF]/|(?:DEBUG|INFO|WARN(?:ING)?|ERROR|FATAL)\W{1,3})?\[?([A-Za-z][\w.-]{2,40})(?:\(\s{0,5}\d{1,7}\))?\]?:\s"
+)
+_CONNECTS = re.compile(
+    r"(?i)sock|transport|tls|ssl|tcp|udp|net|dns|resolv|addr|conn|chan|stream|re(?:cv|ad)|write|send|handshake|err|warn"
+    r"|except|fail|alert|cert|reg|core|stack|engine|sys|openssl|schannel|account|login|keep|ping|icmp|os$|io$|ua$"
+)
 #: A host that the client registers at, and one that a line names; names of classes look like one.
 _SIP_HOST = re.compile(
     r"(?i)\bsips?:(?:[^\s@<>;]{1,80}@)?([a-z0-9][a-z0-9.-]{2,200})|\b(?:tls|tcp|udp)://([a-z][a-z0-9.-]{2,200})"
@@ -103,6 +111,26 @@ def others(lines: Sequence[str]) -> set[int]:
             found.update(trace)
         trace = [number]
     return found
+
+
+def of_unknown_parts(lines: Sequence[str], registered: int) -> set[int]:
+    """The numbers of the lines that a part of the program wrote which the log never shows at SIP, by its tag.
+
+    Only what comes after a registration: whoever is registered speaks of SIP by names that are known by then.
+    """
+    if registered < 0:
+        return set()
+    tags = [_TAG.match(line) for line in lines]
+    own = {tag[1] for number, tag in enumerate(tags) if tag is not None and _REGISTERS.search(lines[number])}
+    return {
+        number
+        for number, tag in enumerate(tags)
+        if number > registered
+        and tag is not None
+        and tag[1] not in own
+        and not (_CONNECTS.search(tag[1]) or _CLIENT.search(tag[1]) or _REGISTERS.search(lines[number]))
+        and not english(tag[1].lower())[0]
+    }
 
 
 def _of_other_processes(lines: Sequence[str]) -> set[int]:

@@ -118,6 +118,7 @@ def said(log: list[str]) -> list[tuple[str, str, str | None]]:
             ],
             [("warn", "name_mismatch", "client_wrong_username")],
         ),
+        (["register device https://push.example.com -> 403 Forbidden"], [("pass", "log", None)]),
         # What another protocol answered is no answer to a REGISTER.
         (
             ["getaddrinfo(pbx22.example.org): unknown host", "httpc: portal.example.com -> 192.0.2.9, 200 OK"],

@@ -83,6 +83,9 @@ _PAGE = re.compile(
     r"|\b(?:http (?:get|post|put|head|status|[345]\d\d)|http/\d)\b"
     r"|(?<![=\w.])(?<!depth )0 (?:fail\w{0,4}|errors?|timed out|time-?outs?)\b"
 )
+#: A line with an answer to a page, unless it tells of SIP, too, or of what keeps the client from anything.
+_URL = re.compile(r"https?://\S{1,300}.{0,20}(?<![\w.:,])[3-5]\d\d\b")
+_OF_A_URL = re.compile(r"(?i)\bsips?:|\bsip\b|pbx|proxy authentication|\bREGISTER\b.{0,40}\bsip")
 #: A call that lacks a codec or its encryption is told of it, though that is no matter of registering.
 _CODEC = re.compile(r"(?<![\w.:,])(?:488|606)\b|\bcodec", re.IGNORECASE)
 #: What is set, or has a name that sounds like a failure, where nothing in the line failed.
@@ -311,7 +314,11 @@ def _of_sip(line: str) -> str:
 
 def _is_harmless(line: str) -> bool:
     """Whether a line is about something that no registration needs, whatever failed in it."""
-    if _PAGE.search(line) or (_SETTING.search(line) and not _FAILS.search(line)):
+    if (
+        _PAGE.search(line)
+        or (_URL.search(line) and not _OF_A_URL.search(line))
+        or (_SETTING.search(line) and not _FAILS.search(line))
+    ):
         return True
     return subjects.is_another(line) and not _CODEC.search(line)
 
@@ -333,7 +340,7 @@ def _messages(lines: Sequence[str]) -> Iterator[Message]:
     """The messages in the order of the lines."""
     message: Message | None = None
     for number, line in enumerate(lines):
-        if (chain := _CHAIN.search(line)) is not None:
+        if (chain := _CHAIN.search(line)) is not None and not (chain["method"] != "REGISTER" and _is_of_another(line)):
             yield from [message] if message is not None else []
             *before, message = _chained(number, line, chain)
             yield from before

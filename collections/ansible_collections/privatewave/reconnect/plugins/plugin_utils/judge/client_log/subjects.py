@@ -54,6 +54,8 @@ _CONNECTS = re.compile(
 #: A host that the client registers at, and one that a line names; names of classes look like one.
 _SIP_HOST = re.compile(
     r"(?i)\bsips?:(?:[^\s@<>;]{1,80}@)?([a-z0-9][a-z0-9.-]{2,200})|\b(?:tls|tcp|udp)://([a-z][a-z0-9.-]{2,200})"
+    r"|([a-z0-9][a-z0-9.-]{2,200}):506[01]\b"
+    r"|\b(?:proxy|registrar|domain|outbound|(?:sip )?server)\W{1,3}([a-z0-9][a-z0-9.-]{2,200})"
 )
 _HOST = re.compile(
     r"(?<![\w.@/$=-])(?<!://)(?:https?://|wss?://)?((?:[a-z0-9-]{1,63}\.){1,6}(?:com|net|org|io|de|it|fr|es|at|ch|eu|uk|us|info|biz|cloud|co"

@@ -10,12 +10,6 @@ _LEFT_OUT = re.compile(
     r"\b(?:except|but for|apart from|other than|besides|tranne|eccetto|fuorch[eé]|salvo|a parte|fuori che|au(?:ß|ss)er"
     r"|bis auf (?!weiter)|ausgenommen|abgesehen von|sauf|excepté|hormis|à part|excepto|aparte de|tod[oa]s menos"
     r"|instead of|anstatt|anstelle|statt|invece d\w{1,4}|al posto d\w{1,4}|au lieu d\w{1,2}|en lugar de|en vez de"
-    # Named for comparison alone: "compared with ext 1005, ours fails".
-    r"|compar(?:ed|ing) (?:with|to)|in (?:comparison|contrast) (?:with|to)|unlike|as opposed to|verglichen mit"
-    r"|anders als|im (?:vergleich|gegensatz|unterschied) (?:mit|zu\w?)|a differenza d\w{1,4}|in confronto a\w{0,3}"
-    r"|rispetto a\w{0,3}|al contrario d\w{1,4}|par rapport (?:à|aux?)|comparée? (?:à|aux?)|contrairement (?:à|aux?)"
-    r"|à la différence d\w{1,2}|en comparación con|comparad[oa] con|a diferencia del?|al contrario que"
-    r"|(?:same|just) (?:as|like)|(?:genau(?:so)?|so) wie|proprio come|tout comme|igual que"
     r"|mine|ours|theirs|meins|unseres|le mien|la mienne|l[ea] nôtre|el mío|la mía|(?:el|la) nuestr[oa]"
     r"|(?:(?:il|la) (?:mi[oa]|nostr[oa])|(?:mein|unser)e)(?= (?:non?|è|e'|invece|va|nicht|geht|tut|ist|schon)\b"
     r"|[.,;!]|\Z))\b"
@@ -32,21 +26,31 @@ _DENIED = re.compile(
 _NOT_BEFORE = re.compile(r"\b(?:not|nicht|non|pas|n't) (?:the |die |der |das |l['’]|il |la |le |el )?\Z", re.IGNORECASE)
 #: An answer that no person wrote.
 _AUTOMATIC = re.compile(
-    r"\bout[- ]of[- ](?:the[- ])?office\b|\bauto(?:matic|mated)?[- ]?(?:reply|response|answer)"
-    r"|\bi(?:['’]m| am) (?:currently )?(?:on (?:annual |parental |sick )?(?:leave|vacation|holiday)|away) until"
-    r"|abwesenheitsnotiz|automatische (?:antwort|abwesenheit|nachricht)"
-    r"|\bbin (?:ich )?(?:derzeit |bis .{1,30})(?:nicht im büro|im urlaub|außer haus)|risposta automatica"
-    r"|\b(?:sono|sarò) (?:fuori (?:ufficio|sede)|assente|in ferie) fino|réponse automatique|absente? du bureau"
-    r"|\b(?:en congés?|absente?) jusqu|respuesta automática|\best(?:oy|aré) (?:de vacaciones|ausente|fuera) hasta",
-    re.IGNORECASE,
+    # A telephone answers automatically, too.
+    r"^\W{0,3}(?:(?:re|aw|r|sv): ?)?(?:out[- ]of[- ](?:the[- ])?office|auto(?:matic|mated)?[- ]?(?:reply|response)"
+    r"|abwesenheit\w{0,8}|automatische (?:antwort|abwesenheit\w{0,8})|risposta automatica|fuori (?:ufficio|sede)"
+    r"|réponse automatique|absence du bureau|respuesta automática|fuera de la oficina)(?:\s?[:.–-]|$)"
+    r"|\b(?:this is an|questa è una|dies ist eine|ceci est une|esta es una)"
+    r" (?:auto|risposta auto|réponse auto|respuesta auto)"
+    r"|\bi(?:['’]m| am) (?:currently )?(?:on (?:annual |parental |sick )?(?:leave|vacation|holiday)|away"
+    r"|out of (?:the )?office) until"
+    r"|\bbin (?:ich )?(?:derzeit |bis .{1,30})(?:nicht im büro|im urlaub|außer haus)"
+    r"|\b(?:sono|sarò) (?:fuori (?:ufficio|sede)|assente|in ferie) fino|\babsente? du bureau jusqu"
+    r"|\b(?:en congés?|absente?) jusqu|\best(?:oy|aré) (?:de vacaciones|ausente|fuera) hasta",
+    re.IGNORECASE | re.MULTILINE,
 )
 #: What stands before one that is named for comparison, or for the way: "same as ext 1005", "next to ext 1005".
 _COMPARED_BEFORE = re.compile(
-    r"(?:\A|[,;(] ?)(?:come|comme|como) ?\Z|\b(?:compared? (?:with|to)|same (?:\w{1,12} )?(?:as|like)"
-    r"|(?<!looks )(?<!seems )(?<!sounds )like|next to|beside|as (?:on|with|for|at)"
-    r"|replacement (?:of|for)|wie(?: bei| auf)?|neben|ersatz für|accanto al?|vicino al?|à côté du?|junto a|al lado de"
+    r"(?:\A|[,;(] ?)(?:come|comme|como) ?\Z|\b(?:(?:compar(?:ed?|ing) (?:with|to)|in (?:comparison|contrast) (?:with|to)|unlike|as opposed to|verglichen mit"
+    r"|anders als|im (?:vergleich|gegensatz|unterschied) (?:mit|zu\w?)|a differenza d\w{1,4}|in confronto a\w{0,3}"
+    r"|rispetto a\w{0,3}|al contrario d\w{1,4}|par rapport (?:à|aux?)|comparée? (?:à|aux?)|contrairement (?:à|aux?)"
+    r"|à la différence d\w{1,2}|en comparación con|comparad[oa] con|a diferencia del?|al contrario que"
+    r"|same (?:\w{1,12} )?(?:as|like)|(?:genau(?:so)?|so) wie|igual que)(?: [\w'’]{2,14}){0,3}"
+    r"|(?<!looks )(?<!seems )(?<!sounds )(?<!would )(?<!'d )like|next to|beside|as (?:on|with|at)"
+    r"|replacement (?:of|for)"
+    r"|wie(?: bei| auf)?|neben|ersatz für|accanto al?|vicino al?|à côté du?|junto a|al lado de"
     r"|(?:come|comme|como)(?: (?:su|per|con|pour|sur|avec|en))?(?= (?:l['’]|il |la |le |el )\Z))"
-    r" ?(?:the |l['’]|il |la |le |el |der |die |dem )?\Z",
+    r"[ '’]?(?:the |l['’]|il |la |le |el |der |die |dem )?\Z",
     re.IGNORECASE,
 )
 #: What is not known for sure.

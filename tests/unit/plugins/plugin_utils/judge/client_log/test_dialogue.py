@@ -99,6 +99,7 @@ def said(log: list[str]) -> list[tuple[str, str, str | None]]:
             [("warn", "unauthorized", "password_mismatch")],
         ),
         (["REGISTER 1005 -> 401 -> 404 Not Found"], [("warn", "server_no_aor", "aor_missing")]),
+        (["REGISTER 1005 → 401 → 403 Forbidden (Bad auth)"], [("warn", "unauthorized", "password_mismatch")]),
         (["REGISTER 1005 → no response"], [("warn", "register_unanswered", None)]),
         (["connection refused", "reg 1005@pbx22.example.org -> 200 OK"], [("pass", "registered", None)]),
         (

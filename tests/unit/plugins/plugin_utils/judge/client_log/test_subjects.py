@@ -80,11 +80,13 @@ def test_a_line_of_sip_is_none(line: str) -> None:
                 "certificate CN=www.glimmer.com: failed",
                 "com.glimmer.app: failed",
                 "transport.cc: failed",
-                "srv result [sip.glimmer.com]: failed",
+                "srv result [sip.provider.net]: failed",
             ],
             {2},
         ),
         (["registering sip:1005@192.0.2.7", "failed: www.glimmer.com"], set()),
+        (["sip:1005@a.example.org", "outbound proxy: sbc.glimmer.com", "failed: sbc.glimmer.com"], set()),
+        (["sip:1005@a.example.org", "SRV of example.org -> sbc.glimmer.com", "failed: sbc.glimmer.com"], set()),
     ],
 )
 def test_a_trace_and_a_tag_are_of_one_program(lines: list[str], others: set[int]) -> None:

@@ -48,7 +48,7 @@ _CHAIN = re.compile(
     r"(?i)\b(?P<method>REGISTER|INVITE|SUBSCRIBE|PUBLISH|OPTIONS|NOTIFY|BYE|REFER|reg)\b"
     r"(?P<asked>[^>→]{0,200}?)(?P<steps>(?:-|=)>|→)\s?(?=[1-6]\d\d\b|no (?:response|answer|reply)\b)"
 )
-_STEP = re.compile(r"(?:(?:-|=)>|→|^)\s{0,2}([1-6]\d\d)\b ?([^->→=,;(]{0,80})")
+_STEP = re.compile(r"(?:(?:-|=)>|→|^)\s{0,2}([1-6]\d\d)\b ?([^->→=,;]{0,80})")
 #: An answer alone, to the request before it.
 _ALONE = re.compile(
     r"(?:^[\W\d]{0,40}|[:\]]\s)(?<![\w.:,])([1-6]\d\d) (Unauthorized|Forbidden|Not Found|OK|Proxy Authentication)\b"

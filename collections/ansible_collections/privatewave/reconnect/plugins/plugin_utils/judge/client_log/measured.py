@@ -22,6 +22,8 @@ SHOWN_BY = {
     "tls_no_common_version": ("tls.handshake",),
     "tls_no_shared_cipher": ("tls.handshake",),
     "account_missing": ("account.rows", "registration.account"),
+    "aor_missing": ("account.aor", "registration.account"),
+    "digest_mismatch": ("account.algorithms",),
     "password_mismatch": ("account.registry", "registration.account"),
     "realm_mismatch": ("account.digest", "registration.account"),
     "certificate_refused": ("tls.validity", "tls.name", "tls.trust"),

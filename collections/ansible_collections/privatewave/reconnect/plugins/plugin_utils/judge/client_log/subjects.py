@@ -49,18 +49,19 @@ _TAG = re.compile(
 )
 _CONNECTS = re.compile(
     r"(?i)sock|transport|tls|ssl|tcp|udp|net|dns|resolv|addr|conn|chan|stream|re(?:cv|ad)|write|send|handshake|err|warn"
-    r"|except|fail|alert|cert|reg|core|stack|engine|sys|openssl|schannel|account|login|keep|ping|icmp|os$|io$|ua$"
+    r"|except|fail|alert|cert|reg|core|stack|engine|sys|openssl|schannel|account|login|call|client|keep|ping|icmp|os$|io$|ua$"
 )
 #: A host that the client registers at, and one that a line names; names of classes look like one.
 _SIP_HOST = re.compile(
     r"(?i)\bsips?:(?:[^\s@<>;]{1,80}@)?([a-z0-9][a-z0-9.-]{2,200})|\b(?:tls|tcp|udp)://([a-z][a-z0-9.-]{2,200})"
     r"|([a-z0-9][a-z0-9.-]{2,200}):506[01]\b"
-    r"|\b(?:proxy|registrar|domain|outbound|(?:sip )?server)\W{1,3}([a-z0-9][a-z0-9.-]{2,200})"
+    r"|\b(?:proxy|registrar|domain|outbound|server)\W{1,3}(?!proxy|server)([a-z0-9][a-z0-9.-]{2,200})"
 )
 _HOST = re.compile(
     r"(?<![\w.@/$=-])(?<!://)(?:https?://|wss?://)?((?:[a-z0-9-]{1,63}\.){1,6}(?:com|net|org|io|de|it|fr|es|at|ch|eu|uk|us|info|biz|cloud|co"
     r"|example|edu|gov|nl|be|pl|pt))(?![\w(-]|\.\w)"
 )
+_SRV = re.compile(r"(?i)\bsrv\b|\bnaptr\b|_sips?\._")
 _PACKAGE = re.compile(r"(?:com|org|net|io|de|it|fr|es|at|ch|java|javax|android|socket|libcore)\.")
 #: What names others in a line of SIP: a certificate, a name server, a redirection.
 _OF_SIP_HOST = re.compile(
@@ -149,7 +150,10 @@ def _of_other_processes(lines: Sequence[str]) -> set[int]:
 
 def _of_other_hosts(lines: Sequence[str]) -> set[int]:
     """The numbers of the lines about hosts of others, where the log shows the domains that the client registers at."""
-    own = {_domain(host) for line in lines for found in _SIP_HOST.findall(line) for host in found} - {""}
+    own = {_domain(host) for line in lines for found in _SIP_HOST.findall(line) for host in found}
+    # An SRV record may lead to another domain.
+    own |= {_domain(host) for line in lines if _SRV.search(line) for host in _HOST.findall(line)}
+    own.discard("")
     return {
         number
         for number, line in enumerate(lines)

@@ -327,6 +327,8 @@ def test_a_hostile_log_is_read_in_linear_time(line: str) -> None:
         ("video phone registration failed: 408", "registration failed: 408"),
         ("Videotelefon: Anmeldung fehlgeschlagen (403)", "anmeldung fehlgeschlagen"),
         ("PIN wrong: registration failed", "registration failed"),
+        ("Il PIN è errato: registrazione non riuscita", "registrazione non riuscita"),
+        ("Videocitofono: registrazione fallita: 404", "registrazione fallita: 404"),
         ("wlan anmeldung ok; SIP Anmeldung fehlgeschlagen: 403", "sip anmeldung fehlgeschlagen: 403"),
         ("Cuffie connesse, registrazione fallita: 403", "registrazione fallita: 403"),
         ("Registration failed: 403 (headset connected)", "registration failed: 403"),

@@ -99,7 +99,8 @@ _SETTING = re.compile(
 _FAILS = re.compile(r"(?i)fail|err|exception|refused|unreach|timed|cannot|unable")
 #: What such a line may tell beside that: its parts, a registration over SIP, and that something failed.
 _PARTS = re.compile(
-    r"[;|]|\. | [-–—] |(?<=wrong): |(?<=invalid): |(?<=incorrect): |(?<=falsch): |(?<=errato): |(?<=ok): ",
+    r"[;|]|\. | [-–—] "
+    r"|(?:(?<=ok)|(?<=wrong)|(?<=invalid)|(?<=falsch)|(?<=errat[oa])|(?<=incorrect)|(?<=incorrect[eoa])): ",
     re.IGNORECASE,
 )
 _REQUESTED = re.compile(r"\bREGISTER\b|\bSIP/2\.0\b")
@@ -107,14 +108,15 @@ _REGISTERING = r"(?:registration|registrierung|anmeldung|registrazione|enregistr
 _REGISTERS = re.compile(rf"{_REQUESTED.pattern}|(?i:\b{_REGISTERING}\b|\bsips?\b)")
 #: A registration that is a telephone's, whatever else the line names: "video phone registration failed".
 _OF_A_PHONE = re.compile(
-    r"(?i)\b(?:sip|voip|\w{0,10}phone|\w{0,5}telefon\w{0,3}|t.l.phone|tel.fono|account|extension|interno|poste|nebenstelle"
+    r"(?i)\b(?:sip|voip|\w{0,10}phone|\w{0,5}telefon\w{0,3}|t.l.phone|tel.fono|\w{0,5}citofono|videoportero|account|extension|interno|poste|nebenstelle"
     rf"|pbx)\W{{1,3}}{_REGISTERING}\b|\b{_REGISTERING} (?:\w{{2,5}} ){{1,2}}(?:sip|\w{{0,10}}phone|account|extension"
     r"|interno|poste|nebenstelle|pbx)\b"
 )
 _ASIDE = re.compile(r"\([^()]{0,80}\)")
 _FAILED = re.compile(
     rf"{_FAILS.pattern}|time-?out\b(?!\s?[=:]?\s?\d|.{{0,40}}\bset to\b)|forbidden|denied|reject|unauthori|expired"
-    r"|fehl(?:er|ge?schl)|fallit|rifiut|negat|refus|.chou|.chec|fallid|fall.\b|denegad|rechaz|abgelehn|verweiger"
+    r"|fehl(?:er|ge?schl)|non riuscit|impossib|unm.glich|nicht m.glich|fallit|rifiut|negat|refus|.chou|.chec|fallid"
+    r"|fall.\b|denegad|rechaz|abgelehn|verweiger"
     r"|(?<![\w.:,])[3-6]\d\d\b(?![.:]\d)"
 )
 #: A client that says in words that it is registered …

@@ -29,14 +29,16 @@ class Validated:
     mistakes: list[Mistake]
 
 
-def validate(source: Path, project: Project, servers_group: str) -> Validated:
+def validate(source: Path, project: Project) -> Validated:
     """Reads the whole registry of the inventory at `source`. Raises InputError when it cannot be read at all."""
-    answer = inventory.ask_ansible("read_registry.py", source, project, str(project.collections), servers_group)
+    answer = inventory.ask_ansible("read_registry.py", source, project, str(project.collections), inventory.SERVERS)
     try:
         found = json.loads(answer)
     except ValueError:
         reason = one_line(answer) or "Ansible gave no answer"
         raise InputError(f"Cannot read the account registry of {source}: {reason}.") from None
+    if not found:
+        raise InputError(inventory.no_servers(source))
     if "error" in found:
         raise InputError(one_line(found["error"]))
     mistakes = [Mistake(one_line(one["where"]), one_line(one["sentence"], 500)) for one in found["mistakes"]]

@@ -23,6 +23,8 @@ from reconnect.text import one_line
 
 #: Twice what forty processes that begin at once take on two cores.
 READ_SECONDS = 60.0
+#: The group of the hosts that may be diagnosed; the playbooks are for no others.
+SERVERS = "servers"
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,17 @@ class Inventory:
     groups: dict[str, frozenset[str]]
     digest: str = ""
 
-    def servers(self, named: Sequence[str], servers_group: str) -> list[str]:
-        """The hosts meant by `named` (hosts or groups), each once, in order of the naming.
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The hosts that may be diagnosed."""
+        return self.groups.get(SERVERS, frozenset())
 
-        Where the group `servers_group` exists, only its members are servers. Raises InputError for a name that is
-        invalid, unknown, or has no server.
+    def servers(self, named: Sequence[str]) -> list[str]:
+        """The servers meant by `named` (hosts or groups), each once, in order of the naming.
+
+        Raises InputError for a name that is invalid, unknown, or has no server.
         """
-        allowed = self.groups.get(servers_group, self.hosts)
+        allowed = self.allowed
         known = self.hosts | self.groups.keys()
         found: dict[str, None] = {}
         for name in named:
@@ -49,7 +55,7 @@ class Inventory:
                 raise names.unknown("server", name, allowed | self._groups_with(allowed))
             members = {name} if name in self.hosts else self.groups[name]
             if not members & allowed:
-                reason = f"is not in the group '{servers_group}'" if name in self.hosts else "has no servers in it"
+                reason = f"is not in the group '{SERVERS}'" if name in self.hosts else "has no servers in it"
                 raise InputError(f"Cannot diagnose '{name}': it {reason} of the inventory {self.source}.")
             for host in sorted(members & allowed):
                 found[names.checked("server", host)] = None
@@ -91,9 +97,14 @@ def load(source: Path, project: Project, memory: Path | None = None) -> Inventor
         groups={group: frozenset(members) for group, members in names_read["groups"].items()},
         digest=_digest(names_read, source),
     )
-    if not inventory.hosts:
-        raise InputError(f"There are no hosts in {source}. 'ansible-inventory -i {source} --list' shows why.")
+    if not inventory.allowed:
+        raise InputError(no_servers(source))
     return inventory
+
+
+def no_servers(source: Path) -> str:
+    """What a person is told where there is no server."""
+    return f"There is no host in the group '{SERVERS}' of {source}. 'ansible-inventory -i {source} --list' shows why."
 
 
 def _remembered(source: Path, project: Project, memory: Path) -> dict[str, Any]:

@@ -21,13 +21,17 @@ _ACCOUNTS = "ansible_collections.privatewave.reconnect.plugins.plugin_utils.acco
 
 
 def main(source: str, collections: str, servers_group: str) -> None:
-    """Prints `{"accounts", "servers", "mistakes": [{"where", "sentence"}]}`, or `{"error"}` with one sentence."""
+    """Prints `{"accounts", "servers", "mistakes": [{"where", "sentence"}]}`, `{"error"}` with one sentence, or `{}` where
+    there is no server."""
     sys.path.insert(0, collections)
     package = importlib.import_module("ansible_collections")
     package.__path__.append(os.path.join(collections, "ansible_collections"))
     accounts = importlib.import_module(_ACCOUNTS)
     try:
         configuration, folder, servers = _asked(source, servers_group)
+        if not servers:
+            print("{}")
+            return
         found = accounts.load(configuration, folder, servers)
     except (AnsibleError, accounts.RegistryError) as error:
         print(json.dumps({"error": str(error)}))
@@ -42,7 +46,7 @@ def _asked(source: str, servers_group: str) -> tuple[dict[str, Any], str, set[st
     loader = DataLoader()
     inventory = InventoryManager(loader=loader, sources=[source])
     group = inventory.groups.get(servers_group)
-    hosts = group.get_hosts() if group else list(inventory.hosts.values())
+    hosts = group.get_hosts() if group else []
     folder = source if os.path.isdir(source) else os.path.dirname(source)
     if not hosts:
         return {}, folder, set()

@@ -69,13 +69,13 @@ def take(
     source = inventory.source_of(asked.inventory, settings, project)
     names_valid()
     found = inventory.load(source, project, settings.inventories)
-    servers = found.servers(named, settings.servers_group)
+    servers = found.servers(named)
     problems = reading.Problems()
     if tracker is not None and asked.incident is not None:
         fields = settings.tracker(asked.incident).fields
         said = _said(tracker, fields, complete, note)
         problems.update(said.problems)
-        servers = reading.servers_of(said, servers, fields, found, settings.servers_group, problems)
+        servers = reading.servers_of(said, servers, fields, found, problems)
         account = reading.account_of(said, account, asked.account_needed, fields, problems)
         reported = reading.combined(said.report, reported, "client report", problems)
     redaction = Redaction(pages.secrets_of(settings))

@@ -41,7 +41,8 @@ _AUTOMATIC = re.compile(
 )
 #: What stands before one that is named for comparison, or for the way: "same as ext 1005", "next to ext 1005".
 _COMPARED_BEFORE = re.compile(
-    r"(?:\A|[,;(] ?)(?:come|comme|como) ?\Z|\b(?:(?:compar(?:ed?|ing) (?:with|to)|in (?:comparison|contrast) (?:with|to)|unlike|as opposed to|verglichen mit"
+    r"(?:\A|[,;(] ?)(?:come|comme|como) ?\Z"
+    r"|\b(?:(?:compar(?:ed?|ing) (?:with|to)|in (?:comparison|contrast) (?:with|to)|unlike|as opposed to|verglichen mit"
     r"|anders als|im (?:vergleich|gegensatz|unterschied) (?:mit|zu\w?)|a differenza d\w{1,4}|in confronto a\w{0,3}"
     r"|rispetto a\w{0,3}|al contrario d\w{1,4}|par rapport (?:à|aux?)|comparée? (?:à|aux?)|contrairement (?:à|aux?)"
     r"|à la différence d\w{1,2}|en comparación con|comparad[oa] con|a diferencia del?|al contrario que"

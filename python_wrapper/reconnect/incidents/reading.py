@@ -146,13 +146,11 @@ def combined(said: ClientReport, more: ClientReport, where: str, problems: Probl
     )
 
 
-def servers_of(
-    said: Said, asked: Sequence[str], fields: Fields, found: Inventory, group: str, problems: Problems
-) -> list[str]:
+def servers_of(said: Said, asked: Sequence[str], fields: Fields, found: Inventory, problems: Problems) -> list[str]:
     """The servers that were given, else the incident's; none where that is a problem. An incident names a host, never a
     group."""
     server = said.server
-    allowed = found.groups.get(group, found.hosts) & found.hosts
+    allowed = found.allowed & found.hosts
     if asked:
         if server is not None and not set(spelling.servers(server, allowed)) & set(asked) and server not in asked:
             problems["server"] = f"'server' conflicts: incident '{one_line(server, 80)}', command {', '.join(asked)}."

@@ -70,7 +70,7 @@ class Desk:
     def names(self, person: Person) -> list[str]:
         """The servers that are this person's, by name. Raises InputError."""
         found = self.inventory()
-        return [one for one in sorted(found.groups.get(self.settings.servers_group, found.hosts)) if person.sees([one])]
+        return [one for one in sorted(found.allowed) if person.sees([one])]
 
     def servers(self, person: Person) -> list[dict[str, Any]]:
         """The servers that are this person's, each with its newest run and the hold on it. Raises InputError."""
@@ -223,7 +223,7 @@ class Desk:
 
     def _meant(self, servers: Sequence[str], person: Person) -> list[str]:
         """The hosts that are meant, if they are this person's."""
-        meant = self.inventory().servers(list(servers), self.settings.servers_group) if servers else [EVERYTHING]
+        meant = self.inventory().servers(list(servers)) if servers else [EVERYTHING]
         if not person.sees(meant):
             raise Problem(403, "Your token does not cover this server.")
         return meant

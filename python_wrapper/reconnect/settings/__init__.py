@@ -53,8 +53,6 @@ class Settings(BaseSettings, Trackers):
     beside the example."""
     state_dir: Path | None = None
     """The folder of the database, the locks and all else that is kept; `$XDG_STATE_HOME/reconnect` when not set."""
-    servers_group: str = "servers"
-    """The inventory group of hosts that may be diagnosed; where the group does not exist, every host may."""
 
     stop_seconds: float = Field(default=5, gt=0, le=60)
     """How long ansible-playbook may take to end on SIGTERM before its processes are killed."""

@@ -32,7 +32,7 @@ def validate(inventory_source: InventorySource = None, as_json: Json = False) ->
     loaded = settings.load()
     here = project.find(loaded)
     source = inventory.source_of(inventory_source, loaded, here)
-    found = accounts.validate(source, here, loaded.servers_group)
+    found = accounts.validate(source, here)
     if as_json:
         terminal.stdout().json(asdict(found))
     else:

@@ -71,7 +71,7 @@ def doctor(inventory_source: InventorySource = None, as_json: Json = False) -> N
         missing.append(Missing(str(error), "reconnect diagnose-server --help"))
     else:
         missing += [*vault(source, here), *vantage_points(known), *policy_of_the_site(loaded, known, here)]
-        missing += logins(known, loaded.servers_group, here)
+        missing += logins(known, here)
     if as_json:
         terminal.stdout().json([asdict(one) for one in missing])
     else:
@@ -177,9 +177,9 @@ def policy_of_the_site(
         yield Missing(str(error), shlex.join(["less", str(loaded.policy)]))
 
 
-def logins(known: inventory.Inventory, servers_group: str, here: project.Project) -> Iterator[Missing]:
+def logins(known: inventory.Inventory, here: project.Project) -> Iterator[Missing]:
     """Servers and vantage points that Ansible cannot log in to."""
-    hosts = known.groups.get(servers_group, known.hosts) | known.groups.get("vantage_points", frozenset())
+    hosts = known.allowed | known.groups.get("vantage_points", frozenset())
     environment = {name: value for name, value in os.environ.items() if not settings.is_secret(name)}
     asked = [",".join(sorted(hosts)), "--inventory", str(known.source)]
     asked += ["--module-name", "ansible.builtin.ping", "--one-line"]

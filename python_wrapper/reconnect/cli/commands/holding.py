@@ -109,7 +109,7 @@ def _meant(servers: list[str] | None, source: InventorySource, loaded: settings.
         return [EVERYTHING]
     here = project.find(loaded)
     known = inventory.load(inventory.source_of(source, loaded, here), here, loaded.inventories)
-    return known.servers(servers, loaded.servers_group)
+    return known.servers(servers)
 
 
 def _list(guards: Guards | Holds) -> None:

@@ -35,7 +35,7 @@ def inspect(server: Server, file: File = None, inventory_source: InventorySource
     loaded = settings.load()
     here = project.find(loaded)
     source = inventory.source_of(inventory_source, loaded, here)
-    (name, *others) = inventory.load(source, here).servers([server], loaded.servers_group)
+    (name, *others) = inventory.load(source, here).servers([server])
     if others:
         raise InputError(f"'{server}' is a group. Inspect one server at a time.")
     target = file or (source if source.is_dir() else source.parent) / "host_vars" / f"{name}.yml"

@@ -93,8 +93,7 @@ class Checks(Loop):
                     connection.execute(_CHECKS.update().where(own).values(next_at=now()))
 
     def _servers(self, check: CheckSettings, found: Inventory) -> list[str]:
-        group = self._desk.settings.servers_group
-        return found.servers(check.servers or sorted(found.groups.get(group, found.hosts)), group)
+        return found.servers(check.servers or sorted(found.allowed))
 
     def _due(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those whose time has come, the one that waits longest first. The first ones are spread over the interval."""

@@ -63,6 +63,12 @@ def test_no_registry_is_one_sentence(inventory: Path, capfd: pytest.CaptureFixtu
     assert "accounts is missing" in capfd.readouterr().err.replace("\n", "")
 
 
+def test_an_inventory_without_servers_is_one_sentence(inventory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (inventory / "hosts").write_text("[server]\npbx1\n")
+    assert cli.run(["accounts", "validate", "--inventory", str(inventory)]) == 2
+    assert "no host in the group 'servers'" in capfd.readouterr().err
+
+
 def test_the_registry_is_the_one_that_the_inventory_names(inventory: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (inventory / "group_vars").mkdir()
     (inventory / "group_vars" / "all.yml").write_text("reconnect_account_registry: {plugin: nowhere}\n")

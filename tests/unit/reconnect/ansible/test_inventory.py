@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from reconnect.ansible import inventory
 from reconnect.ansible.project import Project
+from reconnect.errors import InputError
 
 
 @pytest.fixture
@@ -44,8 +45,15 @@ def test_a_file_that_changes_changes_the_digest(
 
 def test_hosts_that_change_change_the_digest(digest: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     first = digest()
-    monkeypatch.setattr(inventory, "ask_ansible", lambda *_: '{"hosts": ["pbx1", "pbx2"], "groups": {}}')
+    more = '{"hosts": ["pbx1", "pbx2"], "groups": {"servers": ["pbx1"]}}'
+    monkeypatch.setattr(inventory, "ask_ansible", lambda *_: more)
     assert digest() != first
+
+
+def test_hosts_outside_the_group_of_servers_are_no_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "ask_ansible", lambda *_: '{"hosts": ["pbx1"], "groups": {"server": ["pbx1"]}}')
+    with pytest.raises(InputError, match=r"There is no host in the group 'servers' of .*ansible-inventory -i"):
+        inventory.load(tmp_path, Project(tmp_path))
 
 
 @pytest.fixture
@@ -58,7 +66,8 @@ def remembering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
 
     def ask(*_: object) -> str:
         asked.append("asked")
-        return json.dumps({"hosts": (source / "hosts").read_text().split(), "groups": {}})
+        hosts = (source / "hosts").read_text().split()
+        return json.dumps({"hosts": hosts, "groups": {"servers": hosts}})
 
     monkeypatch.setattr(inventory, "ask_ansible", ask)
 

@@ -38,7 +38,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_servers_that_nobody_can_log_in_to(answers: None, tmp_path: Path) -> None:
-    found = list(doctor.logins(Inventory(tmp_path, HOSTS, {}), "servers", Project(ROOT)))
+    found = list(doctor.logins(Inventory(tmp_path, HOSTS, {"servers": HOSTS}), Project(ROOT)))
     more = "-m ansible.builtin.ping -vvv"
     assert [(one.sentence, one.command) for one in found] == [
         ("Cannot work on new: its host key is unknown or has changed.", "ssh new"),

@@ -99,7 +99,7 @@ def test_a_megabyte_of_text_is_bounded(tmp_path: Path) -> None:
     assert len(it.report.error_message or "") == 4000
     assert len(it.report.log) == 5000
     problems: reading.Problems = {}
-    assert reading.servers_of(it, [], Fields(), FOUND, "servers", problems) == []
+    assert reading.servers_of(it, [], Fields(), FOUND, problems) == []
     assert len(problems["server"]) < 200
 
 
@@ -112,26 +112,26 @@ def test_the_newest_logs_are_read_and_our_own_files_never(tmp_path: Path) -> Non
 
 def test_the_incident_names_the_server_where_the_command_does_not() -> None:
     problems: reading.Problems = {}
-    assert reading.servers_of(Said(server="pbx1"), [], Fields(), FOUND, "servers", problems) == ["pbx1"]
-    assert reading.servers_of(Said(server="pbx1"), ["pbx2", "pbx1"], Fields(), FOUND, "servers", problems) == [
+    assert reading.servers_of(Said(server="pbx1"), [], Fields(), FOUND, problems) == ["pbx1"]
+    assert reading.servers_of(Said(server="pbx1"), ["pbx2", "pbx1"], Fields(), FOUND, problems) == [
         "pbx2",
         "pbx1",
     ]
-    assert reading.servers_of(Said(), ["pbx2"], Fields(), FOUND, "servers", problems) == ["pbx2"]
+    assert reading.servers_of(Said(), ["pbx2"], Fields(), FOUND, problems) == ["pbx2"]
     assert problems == {}
 
 
 @pytest.mark.parametrize("name", ["servers", "all", "phone", "pbx3", "all:!pbx1", "{{ 7*7 }}", "../x", "\x1b[31m"])
 def test_only_a_server_of_the_inventory_is_one(name: str) -> None:
     problems: reading.Problems = {}
-    assert reading.servers_of(Said(server=name), [], Fields(), FOUND, "servers", problems) == []
+    assert reading.servers_of(Said(server=name), [], Fields(), FOUND, problems) == []
     assert "is not a server of the inventory" in problems["server"]
     assert "\x1b" not in problems["server"]
 
 
 def test_another_server_than_the_command_is_a_contradiction() -> None:
     problems: reading.Problems = {}
-    reading.servers_of(Said(server="pbx1"), ["pbx2"], Fields(), FOUND, "servers", problems)
+    reading.servers_of(Said(server="pbx1"), ["pbx2"], Fields(), FOUND, problems)
     assert problems["server"] == "'server' conflicts: incident 'pbx1', command pbx2."
 
 
@@ -192,7 +192,7 @@ SCREENSHOT = "Account SIP\nServer  pbx1.example.org\nPorta 5060\nTrasporto UDP\n
 def test_what_is_unambiguous_is_understood(tmp_path: Path, fields: str, files: dict[str, str]) -> None:
     it = said(tmp_path, fields, **files)
     problems = dict(it.problems)
-    assert reading.servers_of(it, [], Fields(), FOUND, "servers", problems) == ["pbx1"]
+    assert reading.servers_of(it, [], Fields(), FOUND, problems) == ["pbx1"]
     assert reading.account_of(it, None, True, Fields(), problems) == "1005"
     assert problems == {}
 
@@ -222,7 +222,7 @@ def test_what_is_ambiguous_is_asked(
 ) -> None:
     it = said(tmp_path, fields, **files)
     problems = dict(it.problems)
-    reading.servers_of(it, [], Fields(), FOUND, "servers", problems)
+    reading.servers_of(it, [], Fields(), FOUND, problems)
     reading.account_of(it, None, True, Fields(), problems)
     assert list(problems) == [about]
     assert sentence in problems[about]
@@ -244,9 +244,10 @@ def test_a_user_that_can_be_no_account_is_not_asked_about(tmp_path: Path) -> Non
 
 
 def test_a_short_name_of_several_servers_is_asked() -> None:
-    found = Inventory(Path("/x"), frozenset({"pbx.a.example", "pbx.b.example"}), {})
+    hosts = frozenset({"pbx.a.example", "pbx.b.example"})
+    found = Inventory(Path("/x"), hosts, {"servers": hosts})
     problems: reading.Problems = {}
-    assert reading.servers_of(Said(server="PBX"), [], Fields(), found, "servers", problems) == []
+    assert reading.servers_of(Said(server="PBX"), [], Fields(), found, problems) == []
     assert problems["server"] == "'PBX' (field 'Server') may be any of pbx.a.example, pbx.b.example."
 
 

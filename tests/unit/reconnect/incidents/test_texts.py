@@ -31,7 +31,7 @@ def read(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     tracker.read = lambda: details  # type: ignore[method-assign]
     said = reading.read(tracker, Fields())
     problems = dict(said.problems)
-    meant = reading.servers_of(said, [], Fields(), FOUND, "servers", problems)
+    meant = reading.servers_of(said, [], Fields(), FOUND, problems)
     account = reading.account_of(said, None, True, Fields(), problems)
     facts = {"internet": said.report.internet, "reconnected": said.report.reconnected}
     return {"server": meant[0] if meant else None, "account": account, **facts, **said.report.settings}

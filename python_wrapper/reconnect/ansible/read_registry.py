@@ -21,8 +21,8 @@ _ACCOUNTS = "ansible_collections.privatewave.reconnect.plugins.plugin_utils.acco
 
 
 def main(source: str, collections: str, servers_group: str) -> None:
-    """Prints `{"accounts", "servers", "mistakes": [{"where", "sentence"}]}`, `{"error"}` with one sentence, or `{}` where
-    there is no server."""
+    """Prints `{"accounts", "servers", "mistakes": [{"where", "sentence"}]}`, `{"error"}` with one sentence, or `{}`
+    where there is no server."""
     sys.path.insert(0, collections)
     package = importlib.import_module("ansible_collections")
     package.__path__.append(os.path.join(collections, "ansible_collections"))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from reconnect import names
 from reconnect.names import Incident
 from reconnect.runs.request import FIX, Asked, Declared, Playbook
 
@@ -20,7 +21,9 @@ def command(app: typer.Typer, playbook: Playbook, carry_out: Callable[[Asked, li
 
     def run(context: typer.Context, **given: Any) -> None:
         said = {name: value for name, value in given.items() if value is not None}
-        carry_out(Asked.checked(playbook, **said), list(context.obj))
+        asked = Asked.checked(playbook, **said)
+        _check_approvals(asked.approvals)
+        carry_out(asked, list(context.obj))
 
     parameters = [
         inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=_default(one), annotation=_annotation(one))
@@ -41,6 +44,17 @@ def parameter(one: Declared) -> Any:
     if one.option.positional:
         return typer.Argument(**shown)
     return typer.Option(*filter(None, (one.option.short, one.flag)), min=one.least, max=one.most, **shown)
+
+
+def _check_approvals(approvals: list[str]) -> None:
+    """Raises InputError for what is no remedy."""
+    if not approvals:
+        return
+    from reconnect.engine import undoing  # who approves nothing waits for no catalogue
+
+    for remedy in approvals:
+        if names.checked("remedy", remedy) not in undoing.table():
+            raise names.unknown("remedy", remedy, undoing.table())
 
 
 def _annotation(one: Declared) -> Any:

@@ -62,8 +62,10 @@ def take(
     tracker = open_incident(asked.incident, settings) if asked.incident is not None else None
     complete = bool(named) and (account is not None or not asked.account_needed)
     if tracker is None and not complete:
-        missing = "an account" if named else "--server SERVER" if asked.account_needed else "a server"
-        raise InputError(f"Give {missing}, or an incident that names server and account: --incident TRACKER:ID.")
+        wanted = {"an account": account, "--server SERVER": named} if asked.account_needed else {"a server": named}
+        missing = " and ".join(what for what, given in wanted.items() if not given)
+        both = "server and account" if asked.account_needed else "the server"
+        raise InputError(f"Give {missing}, or an incident that names {both}: --incident TRACKER:ID.")
     if reported is None:
         reported = client_report.read(asked.report) if asked.report is not None else ClientReport()
     source = inventory.source_of(asked.inventory, settings, project)

@@ -164,7 +164,8 @@ def run(arguments: Sequence[str]) -> int:
     except UsageError as error:
         sentence = one_line(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
         asked = error.ctx.command_path if error.ctx else "reconnect"  # type: ignore[attr-defined]
-        return _failed(f"{sentence}; see '{asked} --help'.", ExitCode.USAGE)
+        joint = " See" if sentence.endswith("?") else "; see"
+        return _failed(f"{sentence}{joint} '{asked} --help'.", ExitCode.USAGE)
     except (typer.Abort, KeyboardInterrupt):
         return _failed("Cancelled. Nothing was executed.", ExitCode.STOPPED)
     except Exception as error:

@@ -29,9 +29,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_runs(
-    server: Annotated[str | None, typer.Option(help="Only runs on this server.")] = None,
-    account: Annotated[str | None, typer.Option(help="Only runs for this account.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="Only runs with this outcome or state.")] = None,
+    server: Annotated[str | None, typer.Option(metavar="SERVER", help="Only runs on this server.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="ACCOUNT", help="Only runs for this account.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option(metavar="OUTCOME", help="Only runs with this outcome or state.")
+    ] = None,
     since: Annotated[datetime | None, typer.Option(help="Only runs that began at this time (UTC) or later.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only runs that began at this time (UTC) or before.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most this many.")] = 50,
@@ -54,7 +56,7 @@ def list_runs(
     else:
         screen.show_runs(terminal.stdout(), chosen)
         if not chosen:
-            terminal.stderr().say("There is no such run." if wanted != Wanted() else "There is no run yet.")
+            terminal.stderr().say("There is no such run." if wanted != Wanted() else "No run has ended yet.")
 
 
 def show(run: RunName, as_json: Json = False) -> None:
@@ -93,7 +95,7 @@ def show_stats(as_json: Json = False) -> None:
     elif lines:
         stats.show(terminal.stdout(), lines)
     else:
-        terminal.stderr().say("There is no run yet.")
+        terminal.stderr().say("No run has ended yet.")
 
 
 def write_bundle(

@@ -26,7 +26,7 @@ def wrong(
     cause: Annotated[
         str, typer.Option(metavar="CODE", help="The root cause; 'none' when nothing was wrong.")
     ] = case.UNKNOWN,
-    server: Annotated[str | None, typer.Option(help="The server, when the run had several.")] = None,
+    server: Annotated[str | None, typer.Option(metavar="SERVER", help="The server, when the run had several.")] = None,
     output: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the case.")] = Path("reconnect-cases"),
 ) -> None:
     """Mark a verdict as wrong, and save its evidence without secrets as a case for the tests.

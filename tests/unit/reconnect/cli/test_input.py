@@ -90,6 +90,7 @@ def test_an_option_like_server_is_refused(refused: Callable[..., str]) -> None:
         (["phones"], "has no servers in it"),
         (["alpha", "--account", "{{ x }}"], "is not the name of an account"),
         (["alpha", "--approve", "restart;id"], "is not the name of a remedy"),
+        (["alpha", "--approve", "restart_asterix"], "There is no remedy 'restart_asterix'. Near it: restart_asterisk"),
         (["alpha", "--apply", "--check"], "exclude each other"),
         (["alpha", "--vault-password-file", "nowhere"], "Cannot find the password file 'nowhere'."),
         (["alpha", "--timeout", "0"], "--timeout"),
@@ -114,12 +115,21 @@ def test_invalid_input_is_one_sentence(refused: Callable[..., str], arguments: l
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (
+            ["diagnose-servr"],
+            "No such command 'diagnose-servr'. Did you mean 'diagnose-server'? See 'reconnect --help'.",
+        ),
+        (["diagnose-server"], "Give a server, or an incident that names the server: --incident TRACKER:ID."),
+        (
+            ["fix-account-config"],
+            "Give an account and --server SERVER, or an incident that names server and account: --incident TRACKER:ID.",
+        ),
         (["nosuch"], "No such command 'nosuch'; see 'reconnect --help'."),
         (["accounts"], "Missing command; see 'reconnect accounts --help'."),
         (["store", "copy"], "Missing option '--to'; see 'reconnect store copy --help'."),
     ],
 )
-def test_a_mistake_names_the_help_of_its_own_command(workplace: Workplace, arguments: list[str], said: str) -> None:
+def test_a_mistake_names_what_helps(workplace: Workplace, arguments: list[str], said: str) -> None:
     assert workplace.reconnect(*arguments).stderr == f"reconnect: {said}\n"
 
 
@@ -319,12 +329,12 @@ def test_a_client_report_reaches_the_playbook_as_data(workplace: Workplace, tmp_
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("runs", "There is no run yet."),
+        ("runs", "No run has ended yet."),
         ("runs --server alpha", "There is no such run."),
         ("holds", "Nothing is on hold."),
         ("outbox", "Nothing is pending."),
         ("resume", "Nothing is pending."),
-        ("stats", "There is no run yet."),
+        ("stats", "No run has ended yet."),
         ("users list", "There is no user."),
         ("tokens list", "There is no valid token."),
     ],

@@ -201,13 +201,15 @@ def test_check_and_apply_reach_the_playbook(workplace: Workplace) -> None:
       ansible.builtin.set_fact:
         reconnect_judgement: {verdict: {outcome: healthy, user_message: "{{ told | to_json }}"}, findings: []}
 """)
-    applied = workplace.diagnose("alpha", "--apply", "--approve", "a", "--approve", "b", "--json").json()
+    applied = workplace.diagnose(
+        "alpha", "--apply", "--approve", "load_modules", "--approve", "reload_odbc", "--json"
+    ).json()
     assert applied["mode"] == "apply"
     assert json.loads(applied["verdict"]["user_message"]) == {
         "run": applied["run_id"],
         "apply": True,
         "check": False,
-        "approvals": ["a", "b"],
+        "approvals": ["load_modules", "reload_odbc"],
         "account": "",
         "more": ["", 0, ""],
     }

@@ -56,7 +56,7 @@ def list_runs(
     else:
         screen.show_runs(terminal.stdout(), chosen)
         if not chosen:
-            terminal.stderr().say("There is no such run." if wanted != Wanted() else "No run has ended yet.")
+            terminal.stderr().say("There is no such run." if wanted != Wanted() else "There is no run yet.")
 
 
 def show(run: RunName, as_json: Json = False) -> None:

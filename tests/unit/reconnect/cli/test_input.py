@@ -329,7 +329,7 @@ def test_a_client_report_reaches_the_playbook_as_data(workplace: Workplace, tmp_
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("runs", "No run has ended yet."),
+        ("runs", "There is no run yet."),
         ("runs --server alpha", "There is no such run."),
         ("holds", "Nothing is on hold."),
         ("outbox", "Nothing is pending."),

@@ -71,7 +71,14 @@ def test_signatures_of_a_site_that_take_too_long_are_left_out(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "entries", [[], {"a": 1}, {"a": {"pattern": "x"}}, {"a": {"pattern": "x", "meaning": "m", "run": "y"}}]
+    "entries",
+    [
+        [],
+        {"a": 1},
+        {"a": {"pattern": "x"}},
+        {"a": {"pattern": "x", "meaning": "m", "run": "y"}},
+        {"a": {"pattern": "x", "meaning": "m", "circumstance": "seen"}},
+    ],
 )
 def test_what_is_no_signature_is_refused(entries: list[Any] | dict[str, Any]) -> None:
     with pytest.raises(SignatureError):

@@ -13,7 +13,7 @@ import math
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ SITE_LIMIT, PATTERNS_LIMIT = 200, 20
 WAYS_LIMIT = 12_000
 #: Seconds that the signatures of a site may take for one log.
 SITE_SECONDS = 5.0
-_FIELDS = {"pattern", "meaning", "cause", "explains", "circumstance"}
+#: What a site may say of a signature. How ours explain each other is no matter of a site.
+_SITE_FIELDS = {"pattern", "meaning", "cause"}
+_FIELDS = {*_SITE_FIELDS, "explains", "circumstance"}
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
@@ -91,7 +93,7 @@ def signatures() -> tuple[Signature, ...]:
     numbers: dict[str, list[Pattern]] = {}
     for name, pattern in _numbers(load(CODES.read_text(encoding="utf-8"))):
         numbers.setdefault(name, []).append(_pattern(name, pattern))
-    known = parse(load(FILE.read_text(encoding="utf-8")))
+    known = parse(load(FILE.read_text(encoding="utf-8")), _FIELDS)
     return tuple(replace(one, patterns=(*one.patterns, *numbers.get(one.name, ()))) for one in known)
 
 
@@ -107,7 +109,7 @@ def _numbers(families: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, s
             yield from ((name, pattern.replace("CODE", code)) for pattern in family["patterns"])
 
 
-def parse(entries: object) -> Iterator[Signature]:
+def parse(entries: object, fields: Collection[str] = _SITE_FIELDS) -> Iterator[Signature]:
     """Signatures from ``{name: {pattern, meaning, cause}}``, where a pattern may be a list of them.
 
     Raises `SignatureError` on the first unusable one.
@@ -115,11 +117,11 @@ def parse(entries: object) -> Iterator[Signature]:
     if not isinstance(entries, Mapping) or len(entries) > SITE_LIMIT:
         raise SignatureError(f"signatures must be a mapping of at most {SITE_LIMIT} names")
     for name, entry in entries.items():
-        yield _signature(str(name), entry)
+        yield _signature(str(name), entry, fields)
 
 
-def _signature(name: str, entry: object) -> Signature:
-    if not isinstance(entry, Mapping) or not {"pattern", "meaning"} <= set(entry) <= _FIELDS:
+def _signature(name: str, entry: object, fields: Collection[str]) -> Signature:
+    if not isinstance(entry, Mapping) or not {"pattern", "meaning"} <= set(entry) <= set(fields):
         raise SignatureError(f"the signature {name!r} must have a pattern and a meaning, and may have a cause")
     given, meaning, cause = entry["pattern"], entry["meaning"], entry.get("cause")
     explains, circumstance = entry.get("explains", []), entry.get("circumstance")

@@ -24,6 +24,10 @@ class TakenError(ReconnectError):
         )
 
 
+class UnreachableError(ReconnectError):
+    """A server cannot be reached."""
+
+
 class InputError(ReconnectError):
     """The command line, a file or a name is invalid. Nothing was executed."""
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from reconnect.cli import terminal
-from reconnect.errors import InputError, ReconnectError
+from reconnect.errors import InputError, ReconnectError, UnreachableError
 from reconnect.exit_codes import ExitCode
 from reconnect.text import one_line
 
@@ -159,6 +159,8 @@ def run(arguments: Sequence[str]) -> int:
         )
     except InputError as error:
         return _failed(error, ExitCode.USAGE)
+    except UnreachableError as error:
+        return _failed(error, ExitCode.UNREACHABLE)
     except ReconnectError as error:
         return _failed(error, ExitCode.DEFECT)
     except UsageError as error:

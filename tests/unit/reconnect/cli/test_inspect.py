@@ -30,8 +30,9 @@ def test_the_file_is_among_the_variables_of_the_host(inventory: Path, capsys: py
     assert "is there already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("ended", "code"), [(4, 12), (2, 1)])
 def test_the_reason_is_said_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ended: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "hosts").write_text("[servers]\npbx1\n")
     said = ("    Task failed: refused", "", "pbx1: unreachable: not reached", "  Task failed: refused")
@@ -39,10 +40,10 @@ def test_the_reason_is_said_once(
     def run(_runner: PlayRunner, _play: Play, _seconds: float, _cancelled: Event, watch: Watch) -> PlayEnd:
         for line in said:
             watch.output(line)
-        return PlayEnd("finished", 4, True, [], [])
+        return PlayEnd("finished", ended, True, [], [])
 
     monkeypatch.setattr(PlayRunner, "run", run)
-    assert commands.run(["inspect", "pbx1", "--inventory", str(tmp_path)]) == 1
+    assert commands.run(["inspect", "pbx1", "--inventory", str(tmp_path)]) == code
     assert capsys.readouterr().err == "reconnect: Cannot inspect pbx1: Task failed: refused\n"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
 import re
 import shlex
@@ -41,6 +43,8 @@ LOGINS = (
 )
 _ANSWER = re.compile(r"^(\S+) \| (UNREACHABLE!|FAILED!)(.*)")
 _VAULT = b"$ANSIBLE_VAULT;"
+#: How alike two names are where one is the other, misspelt.
+NEAR = 0.9
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def doctor(inventory_source: InventorySource = None, as_json: Json = False) -> N
     except InputError as error:
         missing.append(Missing(str(error), "reconnect diagnose-server --help"))
     else:
-        missing += [*vault(source, here), *vantage_points(known), *policy_of_the_site(loaded, known, here)]
+        missing += [*vault(source, here), *misspelt(known, here), *vantage_points(known)]
+        missing += policy_of_the_site(loaded, known, here)
         missing += logins(known, here)
     if as_json:
         terminal.stdout().json([asdict(one) for one in missing])
@@ -154,6 +159,21 @@ def _is_encrypted(file: Path) -> bool:
         return _VAULT in file.read_bytes()
     except OSError:
         return False
+
+
+def misspelt(known: inventory.Inventory, here: project.Project) -> Iterator[Missing]:
+    """Variables of the inventory that are nearly, but not quite, variables of Reconnect: nobody reads them."""
+    answer = inventory.ask_ansible("read_variables.py", known.source, here, str(here.collections))
+    # Where files are encrypted, and the password is missing, `vault` says so.
+    names = json.loads(answer) if answer.startswith("{") else {"given": {}, "known": []}
+    for variable, hosts in names["given"].items():
+        near = difflib.get_close_matches(variable, names["known"], n=1, cutoff=NEAR)
+        if near and variable not in names["known"]:
+            yield Missing(
+                f"Nobody reads the variable '{one_line(variable, 80)}' of {one_line(hosts[0], 80)}. "
+                f"Did you mean '{near[0]}'?",
+                shlex.join(["ansible-inventory", "-i", str(known.source), "--host", hosts[0]]),
+            )
 
 
 def vantage_points(known: inventory.Inventory) -> Iterator[Missing]:

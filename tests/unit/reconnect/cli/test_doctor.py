@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from reconnect.ansible import inventory
 from reconnect.ansible.inventory import Inventory
 from reconnect.ansible.project import Project
 from reconnect.cli import commands
@@ -52,6 +53,23 @@ def test_servers_that_nobody_can_log_in_to(answers: None, tmp_path: Path) -> Non
         ),
         ("Cannot work on broken: it runs no module of Ansible.", f"ansible -i {tmp_path} broken {more}"),
     ]
+
+
+def test_a_misspelt_variable_of_the_inventory(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("[servers]\npbx1\npbx2 reconnect_sip_port=5061\n")
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / "pbx1.yml").write_text(
+        "reconnect_sip_domian: a\nreconnect_addresses: []\nreconnect_site_note: x\nreconnect_keep_collector: true\n"
+    )
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text("reconnect_nat_address: ['{{ 1 / 0 }}']\n")
+    found = {one.sentence for one in doctor.misspelt(inventory.load(tmp_path, Project(ROOT)), Project(ROOT))}
+    assert found == {
+        "Nobody reads the variable 'reconnect_sip_domian' of pbx1. Did you mean 'reconnect_sip_domain'?",
+        "Nobody reads the variable 'reconnect_nat_address' of pbx1. Did you mean 'reconnect_nat_addresses'?",
+    }
+    (tmp_path / "host_vars" / "pbx1.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
+    assert list(doctor.misspelt(inventory.load(tmp_path, Project(ROOT)), Project(ROOT))) == []
 
 
 def test_a_vault_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,47 @@
+"""`python -P read_variables.py SOURCE COLLECTIONS` prints the names of Reconnect's variables in an inventory.
+
+No value is resolved.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from ansible.errors import AnsibleError
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.vars.manager import VariableManager
+
+
+def main(source: str, collections: str) -> None:
+    """Prints `{"given": {variable: [host]}, "known": [variable]}`, or Ansible's sentence when it cannot read `source`.
+
+    Known is what stands somewhere in the collection.
+    """
+    sys.path.insert(0, collections)
+    from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import DEFAULTS, PREFIX
+
+    loader = DataLoader()
+    given: dict[str, list[str]] = {}
+    try:
+        inventory = InventoryManager(loader=loader, sources=[source])
+        variables = VariableManager(loader=loader, inventory=inventory)
+        for name, host in inventory.hosts.items():
+            for variable in variables.get_vars(host=host, include_hostvars=False):
+                if variable.startswith(PREFIX):
+                    given.setdefault(variable, []).append(name)
+    except AnsibleError as error:
+        print(error)
+        return
+    known = {f"{PREFIX}{name}" for name in DEFAULTS}
+    for file in Path(collections, "ansible_collections/privatewave/reconnect").rglob("*"):
+        if file.suffix in (".py", ".yml"):
+            known.update(re.findall(rf"\b{PREFIX}[a-z0-9_]+", file.read_text(encoding="utf-8", errors="replace")))
+    print(json.dumps({"given": given, "known": sorted(known)}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

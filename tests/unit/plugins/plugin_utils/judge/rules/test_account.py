@@ -149,6 +149,16 @@ def test_the_last_attempt_counts(event: str, expected: list[str]) -> None:
     assert causes("pjsip", endpoint(), attempts=tried(event), registry=unregistered) == expected
 
 
+@pytest.mark.parametrize(
+    ("field", "expected"), [("password", "password_mismatch"), ("auth_name", "auth_name_mismatch"), ("codecs", None)]
+)
+def test_what_differs_in_an_auth_is_why_it_was_not_loaded(field: str, expected: str | None) -> None:
+    difference = {"field": field, "wanted": "a", "found": "b", "cause": expected or "codec_mismatch"}
+    registry = ok({"registered": True, "findings": [difference]})
+    (found,) = said("account.attempts", endpoint(), attempts=tried("AuthNotLoaded"), registry=registry)
+    assert (found["status"], found["cause"]) == ("fail", expected)
+
+
 def tried(event: str, address: str = OWN, detail: str = "", own: str = "SuccessfulAuth") -> dict[str, Any]:
     """The last attempt, of an account that has logged in from the address `OWN`; ``own``: its own newest event."""
     last = {"event": event, "address": address, "detail": detail, "time": "2026-01-01T10:00:09Z"}

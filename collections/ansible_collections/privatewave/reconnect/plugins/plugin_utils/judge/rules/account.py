@@ -36,6 +36,8 @@ WORDS = {
     "max_contacts": "number of contacts",
     "security_model": "media encryption",
 }
+#: What an auth row holds, by the words of the comparison with the registry.
+AUTH_FIELDS = ("auth_name", "password")
 #: What a cause says is missing.
 MISSING = {"account_missing": "endpoint", "auth_missing": "auth", "aor_missing": "aor"}
 #: Security events of an attempt that the password or the digest made fail, on chan_pjsip and chan_sip.
@@ -330,8 +332,12 @@ def _auth_not_loaded(evidence: Evidence, say: Say, text: str) -> Finding:
     rows = evidence.probe("account", "rows")
     if not rows.ok or not rows.data.get("auth"):
         return say.warns(text)
-    out = out_of_step(evidence)
-    return _refused(evidence, say, f"{text} The database has it.", "odbc_out_of_step" if out is not None else None)
+    registry = evidence.probe("account", "registry")
+    differences = registry.data.get("findings") or [] if registry.ok else []
+    # Asterisk loads no row without a password, for example.
+    wrong = next((one.get("cause") for one in differences if one.get("field") in AUTH_FIELDS), None)
+    cause = wrong if out_of_step(evidence) is None else "odbc_out_of_step"
+    return _refused(evidence, say, f"{text} The database has it.", cause)
 
 
 def _wrong_password(evidence: Evidence, say: Say, address: object) -> Finding:

@@ -33,7 +33,7 @@ WAYS_LIMIT = 12_000
 #: Seconds that the signatures of a site may take for one log.
 SITE_SECONDS = 5.0
 #: What a site may say of a signature. How ours explain each other is no matter of a site.
-_SITE_FIELDS = {"pattern", "meaning", "cause"}
+_SITE_FIELDS = frozenset({"pattern", "meaning", "cause"})
 _FIELDS = {*_SITE_FIELDS, "explains", "circumstance"}
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 

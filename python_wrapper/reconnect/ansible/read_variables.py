@@ -15,11 +15,14 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.manager import VariableManager
 
+#: Where the collection reads variables.
+ROOMS = ("playbooks", "plugins", "roles")
+
 
 def main(source: str, collections: str) -> None:
     """Prints `{"given": {variable: [host]}, "known": [variable]}`, or Ansible's sentence when it cannot read `source`.
 
-    Known is what stands somewhere in the collection.
+    Known is what stands in one of the collection's rooms.
     """
     sys.path.insert(0, collections)
     from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import DEFAULTS, PREFIX
@@ -37,7 +40,8 @@ def main(source: str, collections: str) -> None:
         print(error)
         return
     known = {f"{PREFIX}{name}" for name in DEFAULTS}
-    for file in Path(collections, "ansible_collections/privatewave/reconnect").rglob("*"):
+    collection = Path(collections, "ansible_collections/privatewave/reconnect")
+    for file in (file for room in ROOMS for file in (collection / room).rglob("*")):
         if file.suffix in (".py", ".yml"):
             known.update(re.findall(rf"\b{PREFIX}[a-z0-9_]+", file.read_text(encoding="utf-8", errors="replace")))
     print(json.dumps({"given": given, "known": sorted(known)}))

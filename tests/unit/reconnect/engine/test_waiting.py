@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from dbos._dbos import DBOS
+from reconnect.ansible.playbook import PlayEnd, PlayRunner
 from reconnect.ansible.project import Project
 from reconnect.cli import terminal
 from reconnect.cli.progress import Progress
@@ -155,7 +156,9 @@ def test_what_stands_before_a_run_is_resumed_without_modules_of_the_working_fold
     assert (tmp_path / "executed").exists() is False
 
 
-def test_a_run_that_waited_has_the_policy_of_its_turn(workplace: Workplace) -> None:
+def test_a_run_that_waited_has_the_policy_of_its_turn(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    # After a play whatever this process has started is ended.
+    monkeypatch.setattr(PlayRunner, "run", lambda *_: PlayEnd("finished", 0, True, [], []))
     own = workplace.folder / "policy.yml"
     own.write_text("pairs: []\n")
     settings = workplace.settings.model_copy(update={"policy": own})

@@ -120,8 +120,11 @@ class Place:
         return self.warm.command(["program", *words]) if warm else [str(self.warm.programs / "program"), *words]
 
     def begin(self) -> psutil.Process:
-        """The warm process, which listens."""
-        self.warm.begin("program", self.environment)
+        """The warm process, which listens. On a busy machine a start may give up, and a command tries again."""
+        for _ in range(4):
+            self.warm.begin("program", self.environment)
+            if wait_until(self.socket().exists, 5):
+                break
         return self.listening()
 
     def socket(self) -> Path:

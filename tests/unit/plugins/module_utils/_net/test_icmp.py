@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -238,3 +240,20 @@ def test_the_output_of_the_ping_command() -> None:
 )
 def test_the_mtu_that_a_router_reports_to_the_ping_command(text: str, mtu: int | None) -> None:
     assert icmp.parse_reported_mtu(text) == mtu
+
+
+@pytest.mark.parametrize(("raw", "left"), [(True, 0), (False, 3)])
+def test_what_came_before_a_raw_socket_was_connected_takes_no_room(raw: bool, left: int) -> None:
+    pinger: Any = object.__new__(icmp._Pinger)
+    ours, others = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, others:
+        pinger._sock, pinger._raw = ours, raw
+        for _ in range(3):
+            others.send(b"somebody else's")
+        pinger._drop_foreign()
+        ours.setblocking(False)
+        taken = 0
+        with contextlib.suppress(BlockingIOError):
+            while ours.recv(100):
+                taken += 1
+        assert taken == left

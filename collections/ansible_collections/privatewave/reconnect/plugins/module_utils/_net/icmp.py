@@ -190,6 +190,7 @@ class _Pinger:
         try:
             self._prepare(do_not_fragment)
             self._sock.connect((address, 0))
+            self._drop_foreign()
         except OSError:
             self._sock.close()
             raise
@@ -213,6 +214,16 @@ class _Pinger:
             if do_not_fragment:
                 # PROBE sets DF and ignores what the kernel learnt about the path: this measures it.
                 self._sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+
+    def _drop_foreign(self) -> None:
+        """A raw socket takes what everybody sends until it is connected, and then has no room for our replies."""
+        while self._raw:
+            try:
+                self._sock.recv(1, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
 
     def __enter__(self) -> _Pinger:
         return self

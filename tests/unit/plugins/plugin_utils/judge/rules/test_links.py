@@ -111,6 +111,12 @@ def test_a_lossy_link_explains_what_did_not_get_through_and_is_no_black_hole() -
     assert status(document, "path.mtu") == ["unknown"]
 
 
+def test_a_link_on_which_every_ping_got_lost_is_no_black_hole() -> None:
+    document = evidence(icmp={ADDRESS: no("timed_out"), ADDRESS6: LOSSY}, path_mtu={ADDRESS: HOLE})
+    assert roots(document) == [("packet_loss_high", ADDRESS6)]
+    assert status(document, "path.mtu") == ["unknown"]
+
+
 def test_a_refusal_is_no_loss() -> None:
     document = evidence(icmp={ADDRESS: LOSSY}, tcp={WHERE: no("refused")})
     assert sorted(roots(document)) == [("firewall_edge_blocks", WHERE), ("packet_loss_high", ADDRESS)]

@@ -184,9 +184,9 @@ def _ours(evidence: Evidence, address: str) -> bool:
 
 
 def _loses(path: Path, address: str) -> bool:
-    """Whether so many packets get lost that a silence says nothing more."""
+    """Whether so many packets get lost, perhaps all of a measurement, that a silence says nothing more."""
     echo = path.probes("icmp").get(address)
-    return echo is not None and echo.ok and float(echo.data.get("loss") or 0) >= LOSS_FAIL
+    return echo is not None and (not echo.ok or float(echo.data.get("loss") or 0) >= LOSS_FAIL)
 
 
 def _no_way(path: Path, address: str) -> bool:

@@ -161,11 +161,14 @@ def packets(evidence: Evidence) -> Iterator[Finding]:
                 yield say.warns(f"{text}.")
             else:
                 yield say.passes(f"{text}, {rtt} ms on the average.")
+        echoes = path.probes("icmp")
         for address, found in path.probes("path_mtu").items():
             if not _ours(evidence, address) or not found.ok:
                 continue
+            # Some of its packets were answered, and none of those that measure the loss.
+            unanswered = address in echoes and not echoes[address].ok
             say = Say("path.mtu", "network", address, path.vantage, ((found.path, found.data),))
-            if found.data.get("black_hole") and _loses(path, address):
+            if found.data.get("black_hole") and (unanswered or _loses(path, address)):
                 yield say.unknown(
                     f"Too many packets get lost between {path.vantage} and {address} to tell how large they may be."
                 )
@@ -184,9 +187,9 @@ def _ours(evidence: Evidence, address: str) -> bool:
 
 
 def _loses(path: Path, address: str) -> bool:
-    """Whether so many packets get lost, perhaps all of a measurement, that a silence says nothing more."""
+    """Whether so many packets get lost that a silence says nothing more."""
     echo = path.probes("icmp").get(address)
-    return echo is not None and (not echo.ok or float(echo.data.get("loss") or 0) >= LOSS_FAIL)
+    return echo is not None and echo.ok and float(echo.data.get("loss") or 0) >= LOSS_FAIL
 
 
 def _no_way(path: Path, address: str) -> bool:

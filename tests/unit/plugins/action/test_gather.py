@@ -87,6 +87,28 @@ def silent_port() -> Iterator[Any]:
         connection.close()
 
 
+def played(play: Path, inventory: Path, *options: str, **variables: str) -> None:
+    """Runs a play, which must succeed, with variables of the environment."""
+    environment = dict(
+        os.environ,
+        ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
+        ANSIBLE_STDOUT_CALLBACK="default",
+        ANSIBLE_COLLECTIONS_PATH=str(ROOT / "collections"),
+        **variables,
+    )
+    ended = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, *options, play],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+
+
 @pytest.fixture
 def run(tmp_path: Path, silent_port: int) -> Callable[..., dict[str, Any]]:
     """run(deadline, …): what gather said of every server; ssh itself gives up after ``patience`` seconds."""
@@ -97,32 +119,7 @@ def run(tmp_path: Path, silent_port: int) -> Callable[..., dict[str, Any]]:
     (tmp_path / "report").write_text(json.dumps(REPORT))
 
     def start(deadline: int, *options: str, patience: int = 3) -> dict[str, Any]:
-        environment = dict(
-            os.environ,
-            ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
-            ANSIBLE_STDOUT_CALLBACK="default",
-            ANSIBLE_COLLECTIONS_PATH=str(ROOT / "collections"),
-            ANSIBLE_TIMEOUT=str(patience),
-        )
-        ended = subprocess.run(
-            [
-                Path(sys.executable).parent / "ansible-playbook",
-                "-i",
-                inventory,
-                "-e",
-                f"deadline={deadline}",
-                *options,
-                play,
-            ],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=300,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stdout
+        played(play, inventory, "-e", f"deadline={deadline}", *options, ANSIBLE_TIMEOUT=str(patience))
         return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
 
     return start
@@ -250,24 +247,7 @@ def test_one_task_looks_at_many_servers_as_if_it_ran_for_each(tmp_path: Path) ->
     script(tmp_path / "sudo", f'echo "$*" >> {tmp_path}/sudone\nwhile [ "$1" != /bin/sh ]; do shift; done\nexec "$@"')
     (tmp_path / "hosts").write_text(TOGETHER.format(folder=tmp_path))
     (tmp_path / "play.yml").write_text(TOGETHER_PLAY)
-    environment = dict(
-        os.environ,
-        ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
-        ANSIBLE_STDOUT_CALLBACK="default",
-        ANSIBLE_BECOME_ALLOW_SAME_USER="true",
-        ANSIBLE_COLLECTIONS_PATH=str(ROOT / "collections"),
-    )
-    playbook = Path(sys.executable).parent / "ansible-playbook"
-    ended = subprocess.run(
-        [playbook, "-i", tmp_path / "hosts", tmp_path / "play.yml"],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        timeout=300,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout
+    played(tmp_path / "play.yml", tmp_path / "hosts", ANSIBLE_BECOME_ALLOW_SAME_USER="true")
     gathered = json.loads((tmp_path / "gathered.json").read_text())
     assert list(gathered["failures"]) == ["wrong"]
     assert "reconnect_sip_port is 99999" in gathered["failures"]["wrong"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
@@ -35,6 +36,8 @@ from ansible_collections.privatewave.reconnect.plugins.plugin_utils.results impo
 from ansible_collections.privatewave.reconnect.plugins.plugin_utils.senders import Endpoint, ask_all, in_context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ansible_collections.privatewave.reconnect.plugins.module_utils._account.documents import Account
     from ansible_collections.privatewave.reconnect.plugins.module_utils._asterisk.documents import Asterisk
     from ansible_collections.privatewave.reconnect.plugins.module_utils._database.documents import Database
@@ -137,22 +140,27 @@ def together(here: Endpoint, arguments: dict[str, Any], check_mode: bool) -> dic
 
 
 def _prober(here: Endpoint, name: str) -> Prober:
-    try:
+    with _answering():
         return Prober(here.peer(name))
-    except AnsibleError as error:
-        raise ProbeError("failed", error) from None
 
 
 def _in_turn(
     turns: threading.Semaphore, prober: Prober, arguments: dict[str, Any], check_mode: bool, beside: Beside
 ) -> dict[str, Any]:
-    with turns:
+    with turns, _answering():
         try:
             return looked_at(prober, arguments, check_mode, beside)
-        except AnsibleError as error:
-            raise ProbeError("failed", error) from None
         finally:
             prober.server.close()
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """Makes what fails the task of one server an answer, in Ansible's own words."""
+    try:
+        yield
+    except AnsibleError as error:
+        raise ProbeError("failed", error) from None
 
 
 def looked_at(

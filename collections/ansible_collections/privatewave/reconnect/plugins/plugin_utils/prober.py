@@ -66,8 +66,8 @@ class Prober:
         ``named`` are the vantage points, None those of the inventory. Those of ``beside`` are asked for many servers at
         once. The inventory is read here, before any thread.
         """
-        names = map(str, self._points() if named is None else named)
-        return {name: self._path(name, beside or Beside([self])) for name in names if name != self.name}
+        names, asked = map(str, self._points() if named is None else named), beside or Beside([self])
+        return {name: self._path(name, asked) for name in names if name != self.name}
 
     def target(self) -> Target:
         """The server as M(privatewave.reconnect.path_info) wants it described."""

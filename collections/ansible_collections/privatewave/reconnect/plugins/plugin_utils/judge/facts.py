@@ -296,7 +296,8 @@ def client_addresses(evidence: Evidence, claimed: bool = True) -> list[str]:
         found.append(_host(attempt.get("address")))
     away = [one for one in contacts if one.get("status") != "Reachable"]
     found += [_host(one.get(name)) for one in away for name in _places(evidence, claimed)]
-    return [address for address in dict.fromkeys(found) if address and address not in proxies(evidence)]
+    before = proxies(evidence)
+    return [address for address in dict.fromkeys(found) if address and address not in before]
 
 
 def browser(evidence: Evidence) -> Mapping[str, Any]:

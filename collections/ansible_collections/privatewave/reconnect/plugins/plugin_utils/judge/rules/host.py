@@ -239,7 +239,8 @@ def interfaces(evidence: Evidence) -> Iterator[Finding]:
             )
     if found.ok and wanted:
         own = {_bare(address) for link in found.data for address in link.get("addresses") or []}
-        for address in [one for one in wanted if plain(one) not in proxies(evidence)]:
+        before = proxies(evidence)
+        for address in [one for one in wanted if plain(one) not in before]:
             # Behind address translation a server does not know its public address: no failure by itself.
             say = Say("host.address", "host", address, evidence=(("host.interfaces", sorted(own)),))
             yield (

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib
-import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reconnect import invalid, texts
+from reconnect.ansible import collection
 from reconnect.ansible.project import Project
 from reconnect.common import plain_json
 from reconnect.errors import InputError, ReconnectError
@@ -26,7 +25,6 @@ MAX_EVIDENCE_BYTES = 8 * 1024 * 1024
 MAX_EVIDENCE_VALUES = 200_000
 
 _GZIP = b"\x1f\x8b"
-_JUDGE = "ansible_collections.privatewave.reconnect.plugins.plugin_utils.judge"
 
 
 @dataclass(frozen=True)
@@ -103,14 +101,7 @@ def _evidence(path: Path) -> dict[str, Any]:
 
 
 def _judge(project: Project) -> ModuleType:
-    folder = str(project.collections)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    package = importlib.import_module("ansible_collections")
-    # Where Ansible's own collections are installed, that package hides ours.
-    if str(project.collections / "ansible_collections") not in package.__path__:
-        package.__path__.append(str(project.collections / "ansible_collections"))
     try:
-        return importlib.import_module(_JUDGE)
+        return collection.module(str(project.collections), "plugin_utils.judge")
     except ImportError as error:
-        raise ReconnectError(f"Cannot load the judge from {folder}: {one_line(error)}.") from None
+        raise ReconnectError(f"Cannot load the judge from {project.collections}: {one_line(error)}.") from None

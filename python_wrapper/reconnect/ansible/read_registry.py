@@ -5,7 +5,6 @@ The registry is found as Ansible would, through the variable `reconnect_account_
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -17,16 +16,13 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
-_ACCOUNTS = "ansible_collections.privatewave.reconnect.plugins.plugin_utils.accounts"
+from reconnect.ansible import collection
 
 
 def main(source: str, collections: str, servers_group: str) -> None:
     """Prints `{"accounts", "servers", "mistakes": [{"where", "sentence"}]}`, `{"error"}` with one sentence, or `{}`
     where there is no server."""
-    sys.path.insert(0, collections)
-    package = importlib.import_module("ansible_collections")
-    package.__path__.append(os.path.join(collections, "ansible_collections"))
-    accounts = importlib.import_module(_ACCOUNTS)
+    accounts = collection.module(collections, "plugin_utils.accounts")
     try:
         configuration, folder, servers = _asked(source, servers_group)
         if not servers:

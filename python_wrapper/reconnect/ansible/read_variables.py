@@ -15,6 +15,8 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.manager import VariableManager
 
+from reconnect.ansible import collection
+
 #: Where the collection reads variables.
 ROOMS = ("playbooks", "plugins", "roles")
 
@@ -24,9 +26,7 @@ def main(source: str, collections: str) -> None:
 
     Known is what stands in one of the collection's rooms.
     """
-    sys.path.insert(0, collections)
-    from ansible_collections.privatewave.reconnect.plugins.plugin_utils.settings import DEFAULTS, PREFIX
-
+    settings = collection.module(collections, "plugin_utils.settings")
     loader = DataLoader()
     given: dict[str, list[str]] = {}
     try:
@@ -34,16 +34,17 @@ def main(source: str, collections: str) -> None:
         variables = VariableManager(loader=loader, inventory=inventory)
         for name, host in inventory.hosts.items():
             for variable in variables.get_vars(host=host, include_hostvars=False):
-                if variable.startswith(PREFIX):
+                if variable.startswith(settings.PREFIX):
                     given.setdefault(variable, []).append(name)
     except AnsibleError as error:
         print(error)
         return
-    known = {f"{PREFIX}{name}" for name in DEFAULTS}
-    collection = Path(collections, "ansible_collections/privatewave/reconnect")
-    for file in (file for room in ROOMS for file in (collection / room).rglob("*")):
+    known = {f"{settings.PREFIX}{name}" for name in settings.DEFAULTS}
+    own = Path(collections, "ansible_collections/privatewave/reconnect")
+    for file in (file for room in ROOMS for file in (own / room).rglob("*")):
         if file.suffix in (".py", ".yml"):
-            known.update(re.findall(rf"\b{PREFIX}[a-z0-9_]+", file.read_text(encoding="utf-8", errors="replace")))
+            text = file.read_text(encoding="utf-8", errors="replace")
+            known.update(re.findall(rf"\b{settings.PREFIX}[a-z0-9_]+", text))
     print(json.dumps({"given": given, "known": sorted(known)}))
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -55,7 +56,14 @@ def test_servers_that_nobody_can_log_in_to(answers: None, tmp_path: Path) -> Non
     ]
 
 
-def test_a_misspelt_variable_of_the_inventory(tmp_path: Path) -> None:
+def test_a_misspelt_variable_of_the_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ansible's own collections are installed, too: a package that hides ours.
+    hiding = tmp_path / "installed" / "ansible_collections"
+    hiding.mkdir(parents=True)
+    (hiding / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(hiding.parent), os.environ.get("PYTHONPATH")])))
+    tmp_path = tmp_path / "site"
+    tmp_path.mkdir()
     (tmp_path / "hosts").write_text("[servers]\npbx1\npbx2 reconnect_sip_port=5061\n")
     (tmp_path / "host_vars").mkdir()
     (tmp_path / "host_vars" / "pbx1.yml").write_text(
